@@ -1,0 +1,129 @@
+"""Character sets: words to class ids and logits back to words (DESIGN §3).
+
+Class 0 is always the end token; characters count from 1 in the order of the published
+checkpoints, so a classifier's columns can be loaded as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+END = 0
+MAX_LENGTH = 25  # characters; every published model reads 25 characters and the end token
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One word as a model read it.
+
+    Attributes:
+        text: the characters before the first end token.
+        confidence: product of the greedy probabilities up to and including the end token.
+    """
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Charset:
+    """An ordered set of characters.
+
+    Attributes:
+        name: what a model's configuration calls it.
+        characters: class 1 is the first of them.
+        lower: words are lower-cased before anything else.
+    """
+
+    name: str
+    characters: str
+    lower: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of output classes: the characters and the end token."""
+        return len(self.characters) + 1
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {character: i for i, character in enumerate(self.characters, start=1)}
+
+    def filter(self, word: str) -> str:
+        """``word`` without the characters this set lacks (lower-cased first if ``lower``)."""
+        word = word.lower() if self.lower else word
+        return "".join(character for character in word if character in self._ids)
+
+    def encode(
+        self, words: Sequence[str], steps: int | None = None, unknown: str = "error"
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class ids of ``words``, each followed by end tokens.
+
+        Args:
+            words: N words.
+            steps: T; the longest word and its end token if None. A word of ``steps`` characters
+                or more is cut and loses its end token, as in the published code.
+            unknown: what a character outside the set becomes: ``"error"``, or ``"end"`` for an end
+                token inside the word (the published ABINet and MATRN targets).
+
+        Returns:
+            ids (N, T) int64 and lengths (N,) int64, which count the end token.
+
+        Raises:
+            ValueError: an unknown character with ``unknown="error"``, or another ``unknown``.
+        """
+        if unknown not in ("error", "end"):
+            raise ValueError(f"unknown must be 'error' or 'end', not {unknown!r}")
+        words = [word.lower() if self.lower else word for word in words]
+        steps = steps or max((len(word) for word in words), default=0) + 1
+        ids = torch.zeros(len(words), steps, dtype=torch.int64)
+        lengths = torch.zeros(len(words), dtype=torch.int64)
+        for row, word in enumerate(words):
+            codes = [self._ids.get(character, END) for character in word[:steps]]
+            if unknown == "error" and END in codes:
+                raise ValueError(
+                    f"word {word!r} holds {word[codes.index(END)]!r}, which charset {self.name} "
+                    f"lacks; use labels='filtered', or Charset.filter, to drop such characters"
+                )
+            ids[row, : len(codes)] = torch.tensor(codes, dtype=torch.int64)
+            lengths[row] = min(len(word) + 1, steps)
+        return ids, lengths
+
+    def decode(self, logits: torch.Tensor) -> list[Reading]:
+        """Greedy readings of ``logits`` (N, T, C).
+
+        Raises:
+            ValueError: the last dimension is not the number of classes.
+        """
+        if logits.ndim != 3 or logits.shape[-1] != self.size:
+            raise ValueError(
+                f"charset {self.name} decodes logits (N, T, {self.size}), found "
+                f"{tuple(logits.shape)}"
+            )
+        best, ids = logits.float().softmax(-1).max(-1)  # (N, T)
+        # Steps up to and including the first end token: those with no end token before them.
+        ended = (ids == END).cumsum(-1) - (ids == END).long()
+        confidence = torch.where(ended == 0, best, 1.0).prod(-1).tolist()
+        readings = []
+        for row, probability in zip(ids.tolist(), confidence, strict=True):
+            row = row[: row.index(END)] if END in row else row
+            text = "".join(self.characters[i - 1] for i in row)
+            readings.append(Reading(text, probability))
+        return readings
+
+
+ALNUM36 = Charset("alnum36", "abcdefghijklmnopqrstuvwxyz1234567890", lower=True)
+ASCII94 = Charset(
+    "ascii94",
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
+)
+
+
+def alphanumeric_lower(word: str) -> str:
+    """``word`` as accuracies compare it: lower case, only [0-9a-z] (paper §4.1)."""
+    return re.sub("[^0-9a-z]", "", word.lower())

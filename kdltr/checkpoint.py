@@ -1,0 +1,140 @@
+"""Weights and training states on disk.
+
+Weights are read in every layout people have and saved as safetensors; training states are torch
+files. Both are written under a temporary name and renamed, and nothing that could run code is
+unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from kdltr.atomic import atomic_path
+
+# Where the released files keep the model, and what data-parallel wrappers put before each name.
+_CONTAINERS = ("state_dict_G", "model", "state_dict")
+_PREFIXES = ("module.", "model.")
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing, damaged, unsafe or of another model."""
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a file, whatever its layout.
+
+    Read are safetensors, and torch files that hold a bare state dict or one under ``model``
+    (ABINet, MATRN), ``state_dict`` or ``state_dict_G`` (the published students), with names that
+    may start with ``module.`` or ``model.``.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, one with code in it, or no tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(
+            f"no checkpoint at {path}; data/README.md says where released weights are to be had"
+        )
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_state(path)
+    for container in _CONTAINERS:
+        if isinstance(content.get(container), Mapping):
+            content = content[container]
+            break
+    state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    if not state:
+        raise CheckpointError(
+            f"{path} holds no weights: expected a state dict, bare or under one of "
+            f"{', '.join(_CONTAINERS)}; found the keys {list(content)[:5]}"
+        )
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint strictly; half-precision files are widened.
+
+    Raises:
+        CheckpointError: as `read_weights`, or names or shapes differ; all of them are listed.
+    """
+    found, expected = read_weights(path), model.state_dict()
+    missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
+    problems = [f"missing {name} {tuple(expected[name].shape)}" for name in missing]
+    problems += [f"unexpected {name} {tuple(found[name].shape)}" for name in unexpected]
+    problems += [
+        f"mis-shaped {name}: expected {tuple(expected[name].shape)}, found {tuple(value.shape)}"
+        for name, value in found.items()
+        if name in expected and value.shape != expected[name].shape
+    ]
+    if problems:
+        name = getattr(model, "name", type(model).__name__)
+        raise CheckpointError(
+            f"{path} does not fit {name} ({len(problems)} differences); is it of another model?\n  "
+            + "\n  ".join(sorted(problems))
+        )
+    model.load_state_dict(found)
+
+
+def save_weights(
+    model: nn.Module, path: str | Path, metadata: Mapping[str, Any], half: bool = False
+) -> None:
+    """Save a model as safetensors, in half precision if asked; ``metadata`` goes in the header."""
+    dtype = torch.float16 if half else torch.float32
+    state = {
+        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    header = {key: value if isinstance(value, str) else json.dumps(value)
+              for key, value in metadata.items()}
+    with atomic_path(path) as temporary:
+        save_file(state, temporary, header)
+
+
+def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Save a training state: nested containers of tensors and plain values."""
+    with atomic_path(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """Read a torch file with ``weights_only=True``.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds more than tensors and plain values.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is refused: expected tensors and plain values, found something else, which "
+            f"could run code when loaded ({str(error).splitlines()[0]}); get the weights from "
+            f"their publisher, or save them anew as a state dict"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a torch file: {error}; it may be truncated: fetch it again"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds {type(content).__name__}; expected a state dict")
+    return dict(content)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as safetensors: {error}; it may be truncated: fetch it again"
+        ) from error

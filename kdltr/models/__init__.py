@@ -1,0 +1,77 @@
+"""The registry: names to models.
+
+A name's sizes are written here and nowhere else; everything may be overridden by keyword.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from kdltr.checkpoint import load_weights
+from kdltr.models.base import Recogniser
+from kdltr.models.output import ModelOutput
+from kdltr.models.parseq import PARSeq, PARSeqConfig
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name of the registry: what builds it, and its sizes."""
+
+    build: Callable[[str, Any], Recogniser]
+    config: Any
+
+
+# Columns of full height: 32 tokens in place of 128, and a fourteenth of the parameters.
+_PARSEQ_NANO = PARSeqConfig(
+    patch=(32, 4), width=160, depth=4, heads=5, decoder_heads=5, dropout=0.0, orders=4
+)
+
+_REGISTRY = {
+    "parseq": Entry(PARSeq, PARSeqConfig()),
+    "parseq_ltr": Entry(PARSeq, PARSeqConfig(image_size=(16, 64), patch=(2, 4))),
+    "parseq_nano": Entry(PARSeq, _PARSEQ_NANO),
+    "parseq_nano_ltr": Entry(PARSeq, replace(_PARSEQ_NANO, image_size=(16, 64), patch=(16, 2))),
+}
+
+
+def list_models() -> list[str]:
+    """Every name `create_model` knows; ``_ltr`` marks the low-resolution students."""
+    return sorted(_REGISTRY)
+
+
+def create_model(name: str, checkpoint: str | Path | None = None, **config: Any) -> Recogniser:
+    """Build a recogniser, with random weights or those of a checkpoint.
+
+    Args:
+        name: one of `list_models`.
+        checkpoint: a file of weights in any layout `kdltr.checkpoint.load_weights` reads.
+        **config: sizes that differ from the name's, for instance ``dropout=0.0``.
+
+    Raises:
+        ValueError: an unknown name or an unknown key of ``config``; the nearest known is named.
+        kdltr.checkpoint.CheckpointError: the file cannot be read or does not fit the model.
+    """
+    if name not in _REGISTRY:
+        raise ValueError(f"unknown model {name!r}{nearest(name, list_models())}")
+    entry = _REGISTRY[name]
+    known = [field.name for field in fields(entry.config)]
+    for key in config:
+        if key not in known:
+            raise ValueError(f"{name} has no setting {key!r}{nearest(key, known)}")
+    model = entry.build(name, replace(entry.config, **config))
+    if checkpoint is not None:
+        load_weights(model, checkpoint)
+    return model
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The end of an error message: the closest known name, and all of them."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return (f"; did you mean {close[0]!r}?" if close else ";") + f" Known: {', '.join(known)}"
+
+
+__all__ = ["ModelOutput", "Recogniser", "create_model", "list_models"]

@@ -1,0 +1,255 @@
+"""PARSeq, teacher and low-resolution student (Bautista and Atienza, ECCV 2022; paper §3.2).
+
+Symbols: N images, P image tokens, T steps, E width, K reading orders, C classes. Parameter names
+are those of the released checkpoint, which loads strictly.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kdltr.charset import ASCII94, END, MAX_LENGTH, Charset
+from kdltr.models.attention import MultiheadAttention
+from kdltr.models.base import Recogniser
+from kdltr.models.output import ModelOutput
+from kdltr.models.permutations import reading_orders, visible_tokens
+from kdltr.models.vit import VisionTransformer
+
+
+@dataclass(frozen=True)
+class PARSeqConfig:
+    """Sizes of a PARSeq; the defaults are the released teacher's."""
+
+    image_size: tuple[int, int] = (32, 128)  # pixels
+    patch: tuple[int, int] = (4, 8)  # pixels; the student halves both: the same number of tokens
+    width: int = 384  # E
+    depth: int = 12  # encoder layers
+    heads: int = 6  # of the encoder
+    decoder_heads: int = 12
+    ratio: int = 4  # hidden units of the MLPs over E
+    dropout: float = 0.1  # of the decoder; the encoder has none
+    orders: int = 6  # K in training
+    charset: Charset = ASCII94
+
+
+class DecoderLayer(nn.Module):
+    """One two-stream layer; only the query stream is updated, the context is read as it is."""
+
+    def __init__(self, width: int, heads: int, ratio: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = MultiheadAttention(width, heads, dropout)
+        self.cross_attn = MultiheadAttention(width, heads, dropout)
+        self.linear1 = nn.Linear(width, ratio * width)
+        self.linear2 = nn.Linear(ratio * width, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm_q = nn.LayerNorm(width)
+        self.norm_c = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        query: Tensor,
+        context: tuple[Tensor, Tensor],
+        image: tuple[Tensor, Tensor],
+        visible: Tensor | None,
+    ) -> Tensor:
+        """Queries look at characters, then at the image → (N, K, T, E).
+
+        Args:
+            query: (N, K, T, E).
+            context: keys and values of characters, each (N·K or N, heads, S, d).
+            image: keys and values of the image, each (N, heads, P, d).
+            visible: boolean, broadcastable to (N·K, heads, T, S).
+        """
+        n, k, t, _ = query.shape
+        asked = self.self_attn.query(self.norm_q(query).flatten(0, 1))  # (N·K, heads, T, d)
+        seen = self.self_attn(asked, *context, visible).unflatten(0, (n, k))
+        query = (query + self.dropout(seen)).flatten(1, 2)  # (N, K·T, E): the image hides nothing
+        seen = self.cross_attn(self.cross_attn.query(self.norm1(query)), *image)
+        query = query + self.dropout(seen)
+        hidden = self.dropout(F.gelu(self.linear1(self.norm2(query))))
+        query = query + self.dropout(self.linear2(hidden))
+        return query.unflatten(1, (k, t))
+
+
+class Decoder(nn.Module):
+    """The decoder's layer and final norm, under the released names."""
+
+    def __init__(self, width: int, heads: int, ratio: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([DecoderLayer(width, heads, ratio, dropout)])
+        self.norm = nn.LayerNorm(width)
+
+
+class TokenEmbedding(nn.Module):
+    """Token ids to vectors scaled by √E."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """(N, S) → (N, S, E)."""
+        return math.sqrt(self.embedding.embedding_dim) * self.embedding(ids)
+
+
+class PARSeq(Recogniser):
+    """Permuted autoregressive sequence model.
+
+    In evaluation it reads autoregressively, then refines once. With ``targets`` and
+    ``permutations`` it is teacher-forced, all reading orders in one batched decoder call.
+    """
+
+    resolution_dependent = ("encoder.patch_embed.proj.weight",)
+
+    def __init__(self, name: str, config: PARSeqConfig) -> None:
+        super().__init__()
+        self.name, self.config = name, config
+        self.charset, self.image_size = config.charset, tuple(config.image_size)
+        self.semantic_width = width = config.width
+        classes = self.charset.size
+        self.start, self.pad = classes, classes + 1
+        self.encoder = VisionTransformer(
+            self.image_size, config.patch, width, config.depth, config.heads, config.ratio
+        )
+        self.decoder = Decoder(width, config.decoder_heads, config.ratio, config.dropout)
+        self.head = nn.Linear(width, classes)
+        self.text_embed = TokenEmbedding(classes + 2, width)
+        self.pos_queries = nn.Parameter(torch.empty(1, MAX_LENGTH + 1, width))
+        self.dropout = nn.Dropout(config.dropout)
+        nn.init.trunc_normal_(self.pos_queries, std=0.02)
+        self.apply(_initialise)
+
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, permutations: Tensor | None = None
+    ) -> ModelOutput:
+        """Read images, or predict given targets.
+
+        Args:
+            images: (N, 3, H, W), RGB in [0, 1].
+            targets: (N, T + 1) ids: start, characters, end, pads; from `prepare`.
+            permutations: (K, T + 1) reading orders; from `prepare`.
+
+        Returns:
+            Without targets: logits (N, 26, C), semantic (N, 26, E), visual (N, P, E). With targets:
+            logits (K, N, T, C), semantic (K, N, T, E). Attention is None.
+        """
+        tokens = self.encoder(2.0 * images - 1.0)  # (N, P, E)
+        image = self.layer.cross_attn.key_value(tokens)
+        if targets is None:
+            hidden = self.refine(self.read_autoregressively(image), image)
+        else:
+            hidden = self.predict_targets(targets, permutations, image)
+        return ModelOutput(self.head(hidden), hidden, tokens, None)
+
+    @property
+    def layer(self) -> DecoderLayer:
+        return self.decoder.layers[0]
+
+    def predict_targets(
+        self, targets: Tensor, orders: Tensor, image: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Decoder output for every order → (K, N, T, E)."""
+        given = targets[:, :-1]  # (N, T): nothing follows the last token
+        (n, t), k = given.shape, len(orders)
+        context = self.embed(given)[:, None]  # (N, 1, T, E)
+        if self.training and self.dropout.p:  # every order its own dropout, as published
+            context = context.expand(n, k, t, -1)
+        keys, values = self.context(self.dropout(context).flatten(0, 1))
+        if len(keys) != n * k:
+            keys, values = (x.repeat_interleave(k, dim=0) for x in (keys, values))
+        known = (given != END) & (given != self.pad)  # (N, T)
+        visible = visible_tokens(orders.to(given.device)) & known[:, None, None]  # (N, K, T, T)
+        query = self.dropout(self.pos_queries[:, :t].expand(n * k, t, -1)).unflatten(0, (n, k))
+        hidden = self.layer(query, (keys, values), image, visible.flatten(0, 1)[:, None])
+        return self.decoder.norm(hidden).transpose(0, 1)
+
+    def read_autoregressively(self, image: tuple[Tensor, Tensor]) -> Tensor:
+        """Ids (N, S) of the characters read one after the other, S ≤ 26.
+
+        Stops when every word has ended. Keys and values of characters read before are kept.
+        """
+        n = len(image[0])
+        ids = torch.full((n, 1), self.start, device=image[0].device)
+        ended = torch.zeros(n, dtype=torch.bool, device=ids.device)
+        keys, values = self.context(self.embed(ids))
+        while True:
+            step = ids.shape[1] - 1
+            query = self.pos_queries[:, step : step + 1].expand(n, 1, -1)[:, None]
+            hidden = self.layer(query, (keys, values), image, None)
+            token = self.head(self.decoder.norm(hidden[:, 0])).argmax(-1)  # (N, 1)
+            ids = torch.cat([ids, token], dim=1)
+            ended |= token[:, 0] == END
+            if step == MAX_LENGTH or ended.all():
+                return ids[:, 1:]
+            key, value = self.context(self.embed(token, step + 1))
+            keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+
+    def refine(self, ids: Tensor, image: tuple[Tensor, Tensor]) -> Tensor:
+        """One pass in which each position sees all others → decoder output (N, 26, E).
+
+        The first end token of ``ids`` (N, S) and everything after it are hidden.
+        """
+        n = len(ids)
+        given = torch.cat([torch.full_like(ids[:, :1], self.start), ids[:, :-1]], dim=1)  # (N, S)
+        known = (given == END).cumsum(-1) == 0
+        # Token s stands at position s − 1, which must not see it.
+        steps = torch.arange(MAX_LENGTH + 1, device=ids.device)
+        others = steps[: given.shape[1]] != steps[:, None] + 1  # (26, S)
+        context = self.context(self.embed(given))
+        query = self.pos_queries.expand(n, -1, -1)[:, None]
+        hidden = self.layer(query, context, image, (others & known[:, None])[:, None])
+        return self.decoder.norm(hidden[:, 0])
+
+    def embed(self, ids: Tensor, first: int = 0) -> Tensor:
+        """Tokens ``first``, ``first`` + 1, … → (N, S, E); the start token has no position."""
+        positions = F.pad(self.pos_queries, (0, 0, 1, 0))[:, first : first + ids.shape[1]]
+        return self.text_embed(ids) + positions
+
+    def context(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedded characters (B, S, E) → their keys and values, each (B, heads, S, d)."""
+        return self.layer.self_attn.key_value(self.layer.norm_c(embedded))
+
+    def prepare(self, labels: Tensor, generator: torch.Generator) -> dict[str, Any]:
+        """Targets (N, T + 1) and reading orders (K, T + 1) for labels (N, T)."""
+        ended = (labels == END).cumsum(-1) - (labels == END).long()
+        targets = F.pad(labels.masked_fill(ended > 0, self.pad), (1, 0), value=self.start)
+        orders = reading_orders(labels.shape[1] - 1, generator, self.config.orders)
+        return {"targets": targets, "permutations": orders.to(labels.device)}
+
+    def init_from_teacher(
+        self, teacher: Recogniser, patch: Literal["random", "pooled"] = "random"
+    ) -> Self:
+        """Copy all but the patch projection's kernel (paper §3.2).
+
+        ``patch="pooled"`` (not in the paper) also starts that kernel: the teacher's, summed over
+        the pixels that one student pixel covers, so that the student starts as the teacher on
+        nearest-neighbour upsampled images.
+        """
+        super().init_from_teacher(teacher)
+        if patch == "pooled":
+            mine, theirs = self.encoder.patch_embed.proj, teacher.encoder.patch_embed.proj
+            scale = tuple(a // b for a, b in zip(theirs.kernel_size, mine.kernel_size, strict=True))
+            pooled = F.avg_pool2d(theirs.weight.detach(), scale) * math.prod(scale)
+            mine.weight.data.copy_(pooled)
+        elif patch != "random":
+            raise ValueError(f"patch must be 'random' or 'pooled', not {patch!r}")
+        return self
+
+
+def _initialise(module: nn.Module) -> None:
+    """Initial values as the published code's: truncated normal, zero biases."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(module.bias)
