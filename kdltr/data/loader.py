@@ -1,0 +1,234 @@
+"""Word pairs as uint8 tensors: decoded once, kept where the training runs, cut into batches.
+
+TextZoom is small (17 367 training pairs are 160 MB as uint8 at 32×128 and 16×64), so decoding
+and resizing once is cheaper than a loader with workers, and the order of words is a function of
+(seed, epoch) alone: a run resumes in mid-epoch by skipping index tensors.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kdltr.charset import MAX_LENGTH, Charset
+from kdltr.data.images import resize
+from kdltr.data.lmdb import open_pairs, open_words
+from kdltr.data.records import DataError, RecordError, Word
+
+log = logging.getLogger(__name__)
+_SPLIT_STREAM = 1  # keeps the validation split independent of the order of epoch 0
+
+
+@dataclass(frozen=True)
+class WordPairs:
+    """M words in memory.
+
+    Attributes:
+        hr: (M, 3, 32, 128) uint8 RGB.
+        lr: (M, 3, 16, 64) uint8 RGB.
+        words: M labels as they stand in the data.
+        skipped: one message for each record left out (`on_error="skip"`).
+    """
+
+    hr: torch.Tensor
+    lr: torch.Tensor
+    words: list[str]
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def subset(self, indices: torch.Tensor | Sequence[int]) -> "WordPairs":
+        """The words at `indices`, in that order."""
+        indices = torch.as_tensor(indices, dtype=torch.int64)
+        place = indices.to(self.hr.device)
+        words = [self.words[i] for i in indices.tolist()]
+        return WordPairs(self.hr[place], self.lr[place], words)
+
+    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
+        """HR (B, 3, 32, 128) and LR (B, 3, 16, 64) as float32 in [0, 1], and the B words."""
+        chosen = self.subset(indices)
+        return chosen.hr.float() / 255, chosen.lr.float() / 255, chosen.words
+
+    def to(self, device: str | torch.device) -> "WordPairs":
+        """The same words with the images on `device`."""
+        return WordPairs(self.hr.to(device), self.lr.to(device), self.words, self.skipped)
+
+
+def load_pairs(
+    paths: str | os.PathLike | Sequence,
+    hr_size: tuple[int, int] = (32, 128),
+    lr_size: tuple[int, int] = (16, 64),
+    device: str | torch.device = "cpu",
+    on_error: str = "raise",
+    threads: int | None = None,
+) -> WordPairs:
+    """Decode and resize (Pillow bicubic on uint8 RGB) every pair at `paths`, in their order.
+
+    Args:
+        paths: TextZoom LMDBs or folders of pairs, or opened data sets of `Pair` or `Word`; a
+            `Word` has no LR photograph, so its image is shrunk to `lr_size` (DESIGN §7).
+        hr_size: (H, W) of the teacher's input.
+        lr_size: (H, W) of the student's input.
+        device: where the uint8 tensors go.
+        on_error: "raise" stops at a damaged record, "skip" leaves it out, counts and logs it.
+        threads: decoding threads, PyTorch's number if None; the result does not depend on it.
+
+    Raises:
+        DataError: a path that is no data set, or no record left.
+        RecordError: a damaged record, with `on_error="raise"`.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error: expected 'raise' or 'skip', found {on_error!r}")
+    single = isinstance(paths, str | os.PathLike) or hasattr(paths, "label")
+    datasets = [_open(path) for path in ([paths] if single else paths)]
+    places = [(dataset, i) for dataset in datasets for i in range(len(dataset))]
+    hr = np.empty((len(places), *hr_size, 3), np.uint8)  # (M, H, W, 3)
+    lr = np.empty((len(places), *lr_size, 3), np.uint8)
+
+    def decode(row: int) -> str | RecordError:
+        dataset, index = places[row]
+        try:
+            record = dataset[index]
+        except RecordError as error:
+            if on_error == "raise":
+                raise
+            return error
+        sharp, small = (record.image, record.image) if isinstance(record, Word) else record[:2]
+        hr[row] = resize(sharp, hr_size)
+        lr[row] = resize(small, lr_size)
+        return record.label
+
+    with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
+        results = list(pool.map(decode, range(len(places))))
+    kept = [row for row, result in enumerate(results) if isinstance(result, str)]
+    skipped = tuple(str(result) for result in results if not isinstance(result, str))
+    if skipped:
+        log.warning("left out %d of %d damaged records; the first: %s",
+                    len(skipped), len(places), skipped[0])
+    if not kept:
+        raise DataError(f"{paths}: expected word pairs, found none that can be read of "
+                        f"{len(places)}; {skipped[0] if skipped else 'give at least one path'}")
+    if skipped:
+        hr, lr = hr[kept], lr[kept]
+    return WordPairs(_channels_first(hr, device), _channels_first(lr, device),
+                     [results[row] for row in kept], skipped)
+
+
+def load_words(paths: str | os.PathLike | Sequence, **options) -> WordPairs:
+    """`load_pairs` for benchmark LMDBs or folders of single words: LR is the image shrunk."""
+    single = isinstance(paths, str | os.PathLike)
+    return load_pairs([open_words(path) for path in ([paths] if single else paths)], **options)
+
+
+def split(n: int, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Indices of n words in two parts, both ascending: (training, validation).
+
+    Args:
+        n: number of words.
+        fraction: share of the validation part, in [0, 1); above 0 it gets at least one word.
+        seed: chooses which; the same for the same (n, fraction, seed).
+    """
+    if not 0 <= fraction < 1:
+        raise ValueError(f"fraction: expected a share in [0, 1), found {fraction}; 0.05 is usual")
+    held_out = max(1, round(n * fraction)) if fraction > 0 else 0
+    if held_out >= n:
+        raise DataError(f"expected more than {held_out} words to hold {held_out} of them out, "
+                        f"found {n}; use more data or a fraction of 0")
+    order = np.random.default_rng((seed, _SPLIT_STREAM)).permutation(n)
+    validation, training = np.sort(order[:held_out]), np.sort(order[held_out:])
+    return torch.from_numpy(training), torch.from_numpy(validation)
+
+
+def steps_per_epoch(n: int, batch_size: int, world: int = 1) -> int:
+    """Full steps of `world` batches of `batch_size` in n words; the partial rest is dropped.
+
+    Raises:
+        DataError: not even one.
+    """
+    steps = n // batch_size // world
+    if steps == 0:
+        raise DataError(f"expected at least one batch of {batch_size} words for each of {world} "
+                        f"process(es), {batch_size * world} words, found {n}; use a batch size of "
+                        f"at most {n // world}, or more data")
+    return steps
+
+
+def epoch_batches(
+    n: int, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world: int = 1
+) -> Iterator[torch.Tensor]:
+    """Batches of word indices (B,) int64 of one epoch, from step `start` on.
+
+    The order depends on (seed, epoch) alone. Process `rank` of `world` takes batches rank,
+    rank + world, …: a step of all processes sees the words that one process sees when it
+    accumulates `world` consecutive batches.
+
+    Raises:
+        DataError: a step needs more words than there are.
+        ValueError: `start` or `rank` out of range.
+    """
+    steps = steps_per_epoch(n, batch_size, world)
+    if not 0 <= rank < world:
+        raise ValueError(f"rank: expected 0 to {world - 1} for world={world}, found {rank}")
+    if not 0 <= start <= steps:
+        raise ValueError(f"start: expected a step from 0 to {steps} ({n} words, {world} batch(es) "
+                         f"of {batch_size} a step), found {start}; the data or the batch size "
+                         "differ from those of the interrupted run")
+    order = torch.from_numpy(np.random.default_rng((seed, 0, epoch)).permutation(n))
+    places = (step * world + rank for step in range(start, steps))
+    return (order[place * batch_size : (place + 1) * batch_size] for place in places)
+
+
+def select_labels(
+    words: Sequence[str], charset: Charset, mode: str, longest: int = MAX_LENGTH
+) -> tuple[list[int], list[str], dict[str, int]]:
+    """Training labels from the words of the data (DESIGN §4, last paragraph).
+
+    "filtered" drops characters the charset lacks, as the evaluation does, and leaves out words
+    that are then empty or longer than `longest`. "published" keeps every word as it is, for
+    `charset.encode(words, unknown="end")`: there an unknown character becomes an end token inside
+    the word, and a word longer than `longest` loses its end token.
+
+    Returns:
+        kept indices, their words, and how many words the choice touches: `total`, `kept`,
+        `outside_charset` (hold a character the charset lacks), `empty`, `too_long` (both after
+        dropping characters in "filtered", as they stand in "published").
+
+    Raises:
+        DataError: no word is left.
+    """
+    if mode not in ("published", "filtered"):
+        raise ValueError(f"labels: expected 'published' or 'filtered', found {mode!r}")
+    kept, cleaned = [], []
+    report = dict.fromkeys(("total", "kept", "outside_charset", "empty", "too_long"), 0)
+    report["total"] = len(words)
+    for index, word in enumerate(words):
+        known = charset.filter(word)
+        label = known if mode == "filtered" else word
+        report["outside_charset"] += len(known) != len(word.lower() if charset.lower else word)
+        report["empty"] += not label
+        report["too_long"] += len(label) > longest
+        if mode == "published" or 0 < len(label) <= longest:
+            kept.append(index)
+            cleaned.append(label)
+    report["kept"] = len(kept)
+    if not kept:
+        raise DataError(f"expected words of 1 to {longest} characters of charset {charset.name}, "
+                        f"found none among {len(words)} (first: {list(words[:3])}); use another "
+                        "charset or other data")
+    if report["outside_charset"] or report["empty"] or report["too_long"]:
+        log.info("labels=%s: %s", mode, report)
+    return kept, cleaned, report
+
+
+def _open(path):
+    return open_pairs(path) if isinstance(path, str | os.PathLike) else path
+
+
+def _channels_first(images: np.ndarray, device: str | torch.device) -> torch.Tensor:
+    """(M, H, W, 3) to a contiguous (M, 3, H, W) on `device`."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)

@@ -1,0 +1,224 @@
+"""Which published data and checkpoints kdltr knows, and whether yours are the right ones.
+
+`data/manifest.yaml` lists them. `verify(name)` compares what lies on this disk with it;
+`python -m kdltr.data.manifest` prints a table of all, `--require NAME` fails if one is not right.
+"""
+
+import argparse
+import difflib
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import yaml
+
+from kdltr.atomic import write_json
+from kdltr.data.environments import data_file
+from kdltr.data.lmdb import PairedWords, Words
+from kdltr.data.records import DataError
+
+log = logging.getLogger(__name__)
+DATA = Path(__file__).resolve().parents[2] / "data"
+VERIFIED = "verified.json"  # git-ignored: sha256 of what this machine has, by name
+_LAYOUTS = {"pairs": PairedWords, "words": Words}
+
+
+class ManifestError(DataError):
+    """A data set or checkpoint that is missing or is not the published one."""
+
+    def __init__(self, message: str, state: str):
+        super().__init__(message)
+        self.state = state  # "missing", "wrong count", "wrong sha256" or "damaged"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the manifest; `path` is relative to the data folder."""
+
+    name: str
+    kind: str
+    path: str
+    source: str
+    samples: int | None = None
+    sha256: str | None = None
+    sha256_prefix: str | None = None
+    licence: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What `verify` found: the count (None for a checkpoint) and the sha256 of the file."""
+
+    name: str
+    path: Path
+    samples: int | None
+    sha256: str
+
+
+def read_manifest(file: str | os.PathLike = DATA / "manifest.yaml") -> dict[str, Entry]:
+    """The manifest's entries by name.
+
+    Raises:
+        DataError: an unknown key or kind in it.
+    """
+    known = {field.name for field in fields(Entry)}
+    entries = {}
+    for name, values in yaml.safe_load(Path(file).read_text(encoding="utf-8"))["entries"].items():
+        unknown = set(values) - known
+        if unknown or values.get("kind") not in (*_LAYOUTS, "checkpoint"):
+            raise DataError(f"{file}, entry {name!r}: expected the keys {sorted(known)} and kind "
+                            f"pairs, words or checkpoint, found {values}; correct the entry")
+        entries[name] = Entry(name=name, **values)
+    return entries
+
+
+def members(name: str) -> list[str]:
+    """The entries that `name` stands for: itself, or a group ("textzoom" for "textzoom/…").
+
+    Raises:
+        KeyError: neither an entry nor a group.
+    """
+    group = [entry for entry in read_manifest() if entry.startswith(f"{name}/")]
+    return group or [_entry(name).name]
+
+
+def locate(name: str, root: str | os.PathLike = DATA) -> Path:
+    """Where the data set or checkpoint `name` belongs; nothing is checked.
+
+    Raises:
+        KeyError: no such name; the message suggests the nearest ones.
+    """
+    return Path(root) / _entry(name).path
+
+
+def verify(name: str, root: str | os.PathLike = DATA, rehash: bool = False) -> Verified:
+    """Check that `name` is there, complete and the published one.
+
+    A sha256 that the manifest does not know is recorded at first use in `root`/verified.json and
+    must stay the same. An unchanged file (size and time) is not hashed again.
+
+    Args:
+        name: of the manifest, for example "textzoom/train1" or "parseq".
+        root: the data folder.
+        rehash: hash the file even if it looks unchanged.
+
+    Raises:
+        KeyError: no such name.
+        ManifestError: missing, another count, another sha256, or damaged.
+    """
+    entry, path = _entry(name), locate(name, root)
+    if not path.exists():
+        raise ManifestError(f"{name}: expected {path}, found nothing there; get it from "
+                            f"{entry.source} and put it at {path}", "missing")
+    if entry.kind == "checkpoint" and not path.is_file():
+        raise ManifestError(f"{name}: expected the file {path}, found a folder; get it from "
+                            f"{entry.source}", "damaged")
+    samples = None
+    if entry.kind != "checkpoint":
+        samples = _count(entry, path)
+    file = path if entry.kind == "checkpoint" else data_file(path)
+    digest, recorded = _digest(name, file, Path(root) / VERIFIED, rehash)
+    for expected, said_by in ((entry.sha256, "the manifest"), (entry.sha256_prefix, "its name"),
+                              (recorded, f"{VERIFIED}, where its first use was recorded")):
+        if expected and not digest.startswith(expected):
+            raise ManifestError(
+                f"{name}: expected sha256 {expected}… of {file} (according to {said_by}), found "
+                f"{digest}; get it again from {entry.source}, or, if you replaced it on purpose, "
+                f"delete its lines from {Path(root) / VERIFIED}", "wrong sha256")
+    if recorded is None:
+        _record(name, file, digest, Path(root) / VERIFIED)
+    return Verified(name, path, samples, digest)
+
+
+def table(root: str | os.PathLike = DATA) -> list[dict[str, str]]:
+    """One row for each entry: name, kind, state, expected count, path, source, licence."""
+    rows = []
+    for entry in read_manifest().values():
+        try:
+            verify(entry.name, root)
+            state = "present"
+        except ManifestError as error:
+            state = error.state
+        rows.append({"name": entry.name, "kind": entry.kind, "state": state,
+                     "samples": str(entry.samples or ""), "path": entry.path,
+                     "source": entry.source, "licence": entry.licence or "not stated"})
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; the exit status is 1 if a required name is not verified."""
+    parser = argparse.ArgumentParser(prog="python -m kdltr.data.manifest", description=main.__doc__)
+    parser.add_argument("--require", action="append", default=[], metavar="NAME",
+                        help="of the manifest, or a group such as textzoom")
+    parser.add_argument("--root", type=Path, default=DATA, help="the data folder")
+    options = parser.parse_args(arguments)
+    columns = ("name", "kind", "samples", "state", "path", "source")
+    rows = [dict(zip(columns, columns, strict=True)), *table(options.root)]
+    widths = [max(len(row[column]) for row in rows) for column in columns]
+    for row in rows:
+        cells = (row[column].ljust(width) for column, width in zip(columns, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    failed = 0
+    for name in options.require:
+        try:
+            for member in members(name):
+                verify(member, options.root)
+        except (KeyError, ManifestError) as error:
+            sys.stderr.write(f"{error.args[0]}\n")
+            failed = 1
+    return failed
+
+
+def _entry(name: str) -> Entry:
+    entries = read_manifest()
+    if name not in entries:
+        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.4)
+        raise KeyError(f"expected a name of data/manifest.yaml, found {name!r}; did you mean "
+                       f"{' or '.join(near) if near else ', '.join(entries)}?")
+    return entries[name]
+
+
+def _count(entry: Entry, path: Path) -> int:
+    try:
+        samples = len(_LAYOUTS[entry.kind](path))
+    except DataError as error:
+        raise ManifestError(f"{entry.name}: {error} (source: {entry.source})", "damaged") from error
+    if samples != entry.samples:
+        raise ManifestError(
+            f"{entry.name}: expected {entry.samples} samples in {path}, found {samples}; this is "
+            f"another variant or an incomplete copy: get it from {entry.source}", "wrong count")
+    return samples
+
+
+def _digest(name: str, file: Path, record: Path, rehash: bool) -> tuple[str, str | None]:
+    """The file's sha256, and the one recorded at its first use (None if this is it)."""
+    known = _recorded(record).get(name, {})
+    status = file.stat()
+    same = (known.get("size"), known.get("mtime_ns")) == (status.st_size, status.st_mtime_ns)
+    if same and not rehash:
+        return known["sha256"], known["sha256"]
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest(), known.get("sha256")
+
+
+def _recorded(record: Path) -> dict[str, dict]:
+    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+
+
+def _record(name: str, file: Path, digest: str, record: Path) -> None:
+    status = file.stat()
+    entry = {"sha256": digest, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    try:
+        write_json(record, {**_recorded(record), name: entry})
+    except OSError as error:
+        log.warning("%s: sha256 %s could not be recorded in %s: %s", name, digest, record, error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

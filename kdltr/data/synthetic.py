@@ -1,0 +1,221 @@
+"""Synthetic TextZoom-like data: pairs of word pictures, HR and LR, made from nothing but a seed.
+
+A pair is a pure function of (seed, split, index): the same three give the same bytes whatever the
+number of workers or the order. Splits are those of TextZoom: ``train1`` and ``train2`` mix the
+three difficulties; ``test/easy``, ``test/medium`` and ``test/hard`` have one each, and a third of
+their words is written in font families that no training split uses.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from kdltr.data import fonts
+from kdltr.data.camera import Camera
+from kdltr.data.lmdb import PairedWords, write_pairs
+from kdltr.data.records import DataError
+from kdltr.data.scene import HEIGHT, Scene, render_word
+from kdltr.data.words import draw_word
+
+__all__ = [
+    "GENERATOR_VERSION", "SPLITS", "Camera", "arrays", "draw_scene", "generate", "generate_files",
+    "render_word", "write_textzoom_like",
+]
+
+GENERATOR_VERSION = 1  # raise it whenever the bytes of any pair change
+SPLITS = ("train1", "train2", "test/easy", "test/medium", "test/hard")
+_CHUNK = 64  # pairs a worker makes at a time
+_REPORT_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+def _split_id(split: str) -> int:
+    if split not in SPLITS:
+        near = difflib.get_close_matches(split, SPLITS, 1, 0.0)[0]
+        raise ValueError(
+            f"expected a split of {', '.join(SPLITS)}; found {split!r}; did you mean {near!r}?"
+        )
+    return SPLITS.index(split)
+
+
+def _generator(split: str, seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(
+        np.random.SFC64(np.random.SeedSequence((seed, _split_id(split), index)))
+    )
+
+
+def _draw_face(rng: np.random.Generator, word: str, held_out: bool) -> fonts.Face:
+    """A face that can write ``word``: first a family, so that large ones do not dominate."""
+    groups = fonts.families(held_out)
+    while True:
+        group = groups[int(rng.integers(len(groups)))]
+        face = group[int(rng.integers(len(group)))]
+        if face.can_write(word):
+            return face
+
+
+def draw_scene(split: str, index: int, seed: int) -> tuple[Scene, str, np.random.Generator]:
+    """The scene of a pair, its difficulty, and the generator to go on with."""
+    rng = _generator(split, seed, index)
+    word = draw_word(rng)
+    test = split.startswith("test/")
+    # Every third index of a test split: exactly a third of it, rounded up.
+    face = _draw_face(rng, word, held_out=test and index % 3 == 0)
+    if face.small_caps:
+        word = word.upper()
+    height = HEIGHT * float(rng.uniform(0.72, 1.2))
+    scene = render_word(word, rng, face, height)
+    difficulty = split[5:] if test else ("easy", "medium", "hard")[int(rng.integers(3))]
+    return scene, difficulty, rng
+
+
+def _pair(split: str, index: int, seed: int) -> tuple[bytes, bytes, str]:
+    scene, difficulty, rng = draw_scene(split, index, seed)
+    hr = Camera.close(rng).capture(scene.pixels, scene.box, rng)
+    lr = Camera.far(rng, difficulty).capture(scene.pixels, scene.box, rng)
+    return hr, lr, scene.word
+
+
+def _decode(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def generate_files(
+    split: str, n: int, seed: int, start: int = 0
+) -> Iterator[tuple[bytes, bytes, str]]:
+    """Yield pairs ``start`` to ``start + n - 1`` of ``split`` as (HR JPEG, LR JPEG, word).
+
+    OpenCV is set to one thread in this process. Raises ``ValueError`` for an unknown split.
+    """
+    _split_id(split)
+    cv2.setNumThreads(1)  # the pictures are small: threads would only wait for each other
+    for index in range(start, start + n):
+        yield _pair(split, index, seed)
+
+
+def generate(
+    split: str, n: int, seed: int, start: int = 0
+) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
+    """Yield pairs as (HR (H, W, 3), LR (h, w, 3), word), uint8 RGB of native size."""
+    for hr, lr, word in generate_files(split, n, seed, start):
+        yield _decode(hr), _decode(lr), word
+
+
+def _resize(data: bytes, size: tuple[int, int]) -> np.ndarray:
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def arrays(
+    split: str, n: int, seed: int, start: int = 0,
+    hr_size: tuple[int, int] = (32, 128), lr_size: tuple[int, int] = (16, 64),
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Pairs in memory, resized as the loader does: HR (n, 32, 128, 3), LR (n, 16, 64, 3), words.
+
+    Both are uint8 RGB. Pairs ``start`` onwards, so disjoint ranges give disjoint pairs.
+    """
+    hr = np.empty((n, *hr_size, 3), dtype=np.uint8)
+    lr = np.empty((n, *lr_size, 3), dtype=np.uint8)
+    words = []
+    for k, (hr_file, lr_file, word) in enumerate(generate_files(split, n, seed, start)):
+        hr[k], lr[k] = _resize(hr_file, hr_size), _resize(lr_file, lr_size)
+        words.append(word)
+    return hr, lr, words
+
+
+def _files_chunk(task: tuple[str, int, int, int]) -> list[tuple[bytes, bytes, str]]:
+    return list(generate_files(*task))
+
+
+def _all_files(
+    split: str, n: int, seed: int, workers: int
+) -> Iterator[tuple[bytes, bytes, str]]:
+    """As `generate_files` from 0, on ``workers`` processes, in the same order."""
+    if workers == 1:
+        yield from generate_files(split, n, seed)
+        return
+    tasks = [(split, min(_CHUNK, n - start), seed, start) for start in range(0, n, _CHUNK)]
+    # Spawned, not forked: the parent may hold threads (PyTorch) and open LMDBs.
+    # An executor, not a Pool: a worker that dies is an error there, not a wait without end.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as executor:
+        for chunk in executor.map(_files_chunk, tasks):
+            yield from chunk
+
+
+def _logged(pairs: Iterator[tuple], split: str, n: int) -> Iterator[tuple]:
+    begin = last = time.monotonic()
+    for done, pair in enumerate(pairs, start=1):
+        yield pair
+        now = time.monotonic()
+        if done == n or now - last > _REPORT_SECONDS:
+            logger.info("%s: %d of %d pairs, %.0f a second", split, done, n, done / (now - begin))
+            last = now
+
+
+def _is_complete(folder: Path, record: Path, wanted: dict) -> bool:
+    """Whether ``folder`` is an LMDB that was finished with exactly the ``wanted`` settings."""
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        return found == wanted and len(PairedWords(folder)) == wanted["pairs"]
+    except (OSError, ValueError):  # no record, a damaged one, or a DataError: no such data
+        return False
+
+
+def write_textzoom_like(
+    path: str | os.PathLike, sizes: Mapping[str, int], seed: int, workers: int = 1
+) -> dict[str, Path]:
+    """Write the splits of ``sizes`` (name to number of pairs) as TextZoom LMDBs under ``path``.
+
+    Each split is written to a temporary name and renamed; ``<split>.json`` beside it then records
+    seed, size and generator version. A split that is complete with the same three is left alone.
+    The bytes of the pairs do not depend on ``workers``.
+
+    Returns the folder of each split. Raises ``ValueError`` for an unknown split, a size below 1, a
+    negative seed or fewer than 1 worker, before anything is written.
+    """
+    for split, size in sizes.items():
+        _split_id(split)
+        if size < 1:
+            raise ValueError(
+                f"expected at least 1 pair for split {split!r}, found {size}; leave out the splits "
+                "you do not want"
+            )
+    if seed < 0 or workers < 1:
+        raise ValueError(
+            f"expected seed >= 0 and workers >= 1, found seed={seed}, workers={workers}; "
+            "correct the parameters"
+        )
+    folders = {}
+    for split, size in sizes.items():
+        folder = folders[split] = Path(path) / split
+        record = folder.with_name(folder.name + ".json")
+        wanted = {
+            "split": split, "pairs": size, "seed": seed, "generator_version": GENERATOR_VERSION,
+        }
+        if _is_complete(folder, record, wanted):
+            logger.info("%s: %d pairs are there already", split, size)
+            continue
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)  # it must not vouch for data that is being replaced
+        count = write_pairs(folder, _logged(_all_files(split, size, seed, workers), split, size))
+        if count != size:
+            raise DataError(f"{folder}: expected to write {size} pairs, wrote {count}; run again")
+        temporary = record.with_name(record.name + ".tmp")
+        temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, record)
+    return folders

@@ -1,0 +1,259 @@
+"""LMDB layouts: round trips, and a clear error for each way a file can be wrong."""
+
+import errno
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+import torch
+
+from kdltr.data import environments
+from kdltr.data import lmdb as stores
+from kdltr.data.folder import PairFolder
+from kdltr.data.images import encode_png
+from kdltr.data.records import DataError, Pair, RecordError
+
+REAL = Path(__file__).parents[2].parent / "shared" / "real"
+
+
+def pairs(count=3, seed=0):
+    rng = np.random.default_rng(seed)
+    images = [rng.integers(0, 256, (8 + i, 20, 3), dtype=np.uint8) for i in range(count)]
+    return [Pair(image, image[::2, ::2].copy(), f"wörd-{i}") for i, image in enumerate(images)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    stores.write_pairs(tmp_path / "train1", pairs())
+    return tmp_path / "train1"
+
+
+def put(path, **values):
+    """Write raw keys, as a damaged or foreign file would have them."""
+    environments.close(path)
+    with lmdb.open(str(path), lock=False) as handle, handle.begin(write=True) as transaction:
+        for key, value in values.items():
+            name = key.replace("_000", "-000").replace("num_", "num-").encode()
+            if value is None:
+                transaction.delete(name)
+            else:
+                transaction.put(name, value)
+    return path
+
+
+def test_pairs_round_trip(store):
+    read = stores.PairedWords(store)
+    assert len(read) == 3
+    for found, expected in zip(read, pairs(), strict=True):
+        np.testing.assert_array_equal(found.hr, expected.hr)
+        np.testing.assert_array_equal(found.lr, expected.lr)
+        assert found.label == expected.label
+    assert read[-1].label == read.label(2) == "wörd-2"
+    with pytest.raises(IndexError, match="below 3, found 3"):
+        read[3]
+
+
+def test_keys_are_those_of_textzoom(store):
+    with lmdb.open(str(store), readonly=True, lock=False) as handle, handle.begin() as transaction:
+        keys = [bytes(key).decode() for key in transaction.cursor().iternext(values=False)]
+    assert keys == [f"{kind}-{i:09d}" for kind in ("image_hr", "image_lr", "label")
+                    for i in (1, 2, 3)] + ["num-samples"]
+
+
+def test_words_round_trip_and_empty_label(tmp_path):
+    image = pairs()[0].hr
+    assert stores.write_words(tmp_path / "SVT", [(image, "a"), (encode_png(image), "")]) == 2
+    read = stores.Words(tmp_path / "SVT")
+    np.testing.assert_array_equal(read[1].image, image)
+    assert [word.label for word in read] == ["a", ""]
+
+
+def test_writing_again_gives_the_same_bytes_and_is_seen_by_readers(tmp_path, store):
+    first = (store / "data.mdb").read_bytes()
+    read = stores.PairedWords(store)
+    assert read[0].label == "wörd-0"
+    stores.write_pairs(store, pairs())
+    assert (store / "data.mdb").read_bytes() == first
+    stores.write_pairs(store, [pair._replace(label="new") for pair in pairs(2)])
+    assert [pair.label for pair in stores.PairedWords(store)] == ["new", "new"]
+    assert read[0].label == "new"
+
+
+def test_map_grows(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "_FIRST_MAP_SIZE", 1 << 16)
+    image = np.random.default_rng(0).integers(0, 256, (64, 256, 3), dtype=np.uint8)
+    assert stores.write_words(tmp_path / "big", [(image, "a")] * 20) == 20
+    assert len(stores.Words(tmp_path / "big")) == 20
+
+
+def test_failure_while_writing_keeps_the_old_data(store):
+    def records():
+        yield pairs()[0]
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        stores.write_pairs(store, records())
+    assert len(stores.PairedWords(store)) == 3
+    assert [path.name for path in store.parent.iterdir()] == ["train1"]
+
+
+def test_nothing_to_write_is_refused(tmp_path):
+    with pytest.raises(DataError, match="at least one record"):
+        stores.write_pairs(tmp_path / "train1", [])
+
+
+def test_missing_path(tmp_path):
+    with pytest.raises(DataError, match=r"absent: expected an LMDB, found nothing.*README"):
+        stores.PairedWords(tmp_path / "absent")
+
+
+def test_empty_folder_and_empty_file(tmp_path):
+    with pytest.raises(DataError, match=r"without data\.mdb"):
+        stores.PairedWords(tmp_path)
+    (tmp_path / "data.mdb").touch()
+    with pytest.raises(DataError, match="found an empty file"):
+        stores.PairedWords(tmp_path)
+
+
+def test_no_lmdb_and_cut_short(tmp_path, store):
+    (tmp_path / "data.mdb").write_bytes(b"x" * 10_000)
+    with pytest.raises(DataError, match="expected an LMDB, found something else"):
+        len(stores.PairedWords(tmp_path))
+    stores.write_pairs(store, pairs(40))
+    content = (store / "data.mdb").read_bytes()
+    (store / "data.mdb").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="cut short"):
+        len(stores.PairedWords(store))
+
+
+def test_without_num_samples(store):
+    with pytest.raises(DataError, match="expected the key 'num-samples', found none"):
+        len(stores.PairedWords(put(store, num_samples=None)))
+
+
+@pytest.mark.parametrize("value", [b"0", b"many", b"-1"])
+def test_wrong_num_samples(store, value):
+    with pytest.raises(DataError, match="positive number under 'num-samples'"):
+        len(stores.PairedWords(put(store, num_samples=value)))
+
+
+def test_missing_key_names_file_index_and_key(store):
+    read = stores.PairedWords(put(store, image_lr_000000002=None))
+    with pytest.raises(RecordError, match=r"train1, record 1: .*'image_lr-000000002', found none"):
+        read[1]
+    assert read[0].label == "wörd-0"
+
+
+def test_other_layout_is_recognisable_in_the_error(tmp_path):
+    stores.write_words(tmp_path / "SVT", [(pairs()[0].hr, "a")])
+    with pytest.raises(RecordError, match=r"first key is 'image-000000001'.*PairedWords"):
+        stores.PairedWords(tmp_path / "SVT")[0]
+
+
+def test_truncated_image_names_file_index_and_key(store):
+    half = encode_png(pairs()[2].hr)[:100]
+    with pytest.raises(RecordError, match=r"train1, record 2, key 'image_hr-000000003'.*cut short"):
+        stores.PairedWords(put(store, image_hr_000000003=half))[2]
+
+
+def test_label_that_is_not_utf8(store):
+    with pytest.raises(RecordError, match=r"record 0, key 'label-000000001': expected UTF-8"):
+        stores.PairedWords(put(store, label_000000001=b"caf\xe9"))[0]
+
+
+def test_opened_twice_shares_one_handle(store):
+    first, second = stores.PairedWords(store), stores.PairedWords(str(store) + "/.")
+    assert first[0].label == second[0].label
+    assert environments.environment(store) is environments.environment(f"{store}/.")
+
+
+def test_opened_by_other_code_is_a_clear_error(store):
+    environments.close(store)
+    caught = pytest.raises(DataError, match=r"opened by other code; close that lmdb.Environment")
+    with lmdb.open(str(store), readonly=True, lock=False), caught:
+        len(stores.PairedWords(store))
+    assert len(stores.PairedWords(store)) == 3
+
+
+def _label(dataset, index):
+    return dataset[index].label
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_in_a_worker_process(store, method):
+    read = stores.PairedWords(store)
+    assert read[0].label == "wörd-0"  # the parent's handle is open when the worker starts
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply(_label, (read, 1)) == "wörd-1"
+    assert read[2].label == "wörd-2"  # and still works afterwards
+
+
+def test_in_forked_torch_loader_workers(store):
+    read = stores.PairedWords(store)
+    assert len(read) == 3
+    loader = torch.utils.data.DataLoader(
+        read, batch_size=None, num_workers=2, multiprocessing_context="fork",
+        collate_fn=lambda pair: pair.label)
+    assert list(loader) == ["wörd-0", "wörd-1", "wörd-2"]
+
+
+def test_pickle_holds_the_path_alone(store):
+    read = stores.PairedWords(store)
+    read[0]
+    content = pickle.dumps(read)
+    assert len(content) < 200 + len(str(store))
+    assert pickle.loads(content)[1].label == "wörd-1"
+
+
+def test_folder_and_lmdb_convert_both_ways(tmp_path, store):
+    assert stores.lmdb_to_folder(store, tmp_path / "folder") == 3
+    folder = stores.open_pairs(tmp_path / "folder")
+    assert isinstance(folder, PairFolder) and len(folder) == 3
+    assert stores.folder_to_lmdb(tmp_path / "folder", tmp_path / "again") == 3
+    for found, expected in zip(stores.open_pairs(tmp_path / "again"), pairs(), strict=True):
+        np.testing.assert_array_equal(found.hr, expected.hr)
+        np.testing.assert_array_equal(found.lr, expected.lr)
+        assert found.label == expected.label
+
+
+def test_words_convert_both_ways(tmp_path):
+    stores.write_words(tmp_path / "SVT", [(pair.hr, pair.label) for pair in pairs()])
+    stores.lmdb_to_folder(tmp_path / "SVT", tmp_path / "folder")
+    assert [word.label for word in stores.open_words(tmp_path / "folder")] == [
+        "wörd-0", "wörd-1", "wörd-2"]
+    stores.folder_to_lmdb(tmp_path / "folder", tmp_path / "again")
+    np.testing.assert_array_equal(stores.Words(tmp_path / "again")[2].image, pairs()[2].hr)
+
+
+@pytest.mark.parametrize("content, message", [
+    (b"name\tword\na\tb\n", "header with the tab-separated columns name and label"),
+    (b"name\tlabel\na\n", "line 2: expected 2 tab-separated cells, found 1"),
+    (b"name\tlabel\n", "at least one label"),
+    (b"name\tlabel\na\tcaf\xe9\n", "expected UTF-8"),
+])
+def test_wrong_labels_file(tmp_path, content, message):
+    (tmp_path / "labels.tsv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        stores.open_pairs(tmp_path)
+
+
+def test_folder_names_a_missing_image_and_keeps_quotes_and_subsets(tmp_path):
+    (tmp_path / "labels.tsv").write_text('name\tsubset\tlabel\na\teasy\t"x"\n\nb\thard\t\n')
+    folder = stores.open_pairs(tmp_path)
+    assert folder.labels == ['"x"', ""] and folder.subsets == ["easy", "hard"]
+    with pytest.raises(RecordError, match=r"record 0: .*a\.hr\.png"):
+        folder[0]
+    with pytest.raises(RecordError, match=r"record 1: expected the image .*b\.hr\.png"):
+        folder.encoded(1)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/real beside the repository")
+def test_real_photographs():
+    folder = stores.open_pairs(REAL / "textzoom-figures")
+    assert len(folder) == 16 and set(folder.subsets) >= {"easy", "medium", "hard"}
+    assert {(pair.hr.shape, pair.lr.shape) for pair in folder} == {((32, 128, 3), (16, 64, 3))}
+    words = stores.open_words(REAL / "words")
+    assert len(words) == 20 and all(word.image.ndim == 3 for word in words)
