@@ -1,0 +1,151 @@
+"""Settings of a training run. The defaults are the published recipe (DESIGN §5)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from kdltr.models import list_models, nearest
+
+# The published criterion; all but cross-entropy at 0 is plain fine-tuning.
+PUBLISHED_WEIGHTS = {"visual": 4.0, "semantic": 2.0, "cross_entropy": 0.025, "soft_logits": 20.0}
+
+
+class _Settings:
+    """What both configurations share: building from a mapping, and saying what is wrong."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build from a mapping such as a YAML file.
+
+        Raises:
+            ValueError: an unknown key; the nearest known one is named.
+        """
+        known = [setting.name for setting in dataclasses.fields(cls)]
+        for key in values:
+            if key not in known:
+                raise ValueError(f"unknown setting {key!r}{nearest(key, known)}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as plain values."""
+        return dataclasses.asdict(self)
+
+    def _require(self, setting: str, valid: bool, expected: str) -> None:
+        if not valid:
+            raise ValueError(f"{setting} must be {expected}, found {getattr(self, setting)!r}")
+
+
+@dataclass(frozen=True)
+class DistillConfig(_Settings):
+    """One distillation: who teaches whom, on what, how.
+
+    A run is identified by ``output_dir``; started again with the same settings it goes on where it
+    was.
+    """
+
+    output_dir: str
+    data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
+    teacher: str = "parseq"
+    teacher_weights: str | None = "data/weights/parseq-bb5792a6.pt"
+    student: str = "parseq_ltr"
+    model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
+    patch_init: str = "random"  # or "pooled" (kdltr.models.parseq)
+    weights: dict[str, float] = field(default_factory=lambda: dict(PUBLISHED_WEIGHTS))
+    path_score: str = "published"  # or "log_normalised" (kdltr.losses)
+    labels: str = "filtered"  # or "published" (kdltr.data.loader.select_labels)
+    epochs: int = 75
+    steps_per_epoch: int | None = None  # stop each epoch early; None: all full batches
+    batch_size: int = 64  # a process; losses are per process, as in the published DataParallel
+    accumulate: int = 1  # batches a process adds up before a step
+    learning_rate: float = 5e-5
+    new_learning_rate: float = 1e-4  # of what the teacher does not initialise, and the projector
+    schedule: str = "step"  # × 0.1 every 25 epochs; or "one_cycle"
+    decay_every: int = 25  # epochs
+    clip: float = 0.25  # gradient norm of the student, not the projector
+    seed: int = 42
+    validation: float = 0.05  # share of the training words held out to choose the weights by
+    selection: str = "validation"  # or "published": by accuracy on selection_data; or "last"
+    selection_data: tuple[str, ...] = ()
+    validate_every: int = 400  # steps
+    checkpoint_every: int = 400  # steps
+    log_every: int = 10  # steps; the loss is looked at, on the host, this often
+    precision: str = "no"  # or "bf16"
+    device: str | None = None  # None: the GPU if there is one
+    threads: int | None = None  # CPU threads; part of what makes a run bit-exact
+    resume: bool = True
+    allow_other_threads: bool = False  # resume under another number of threads all the same
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", _paths(self.data))
+        object.__setattr__(self, "selection_data", _paths(self.selection_data))
+        _check_model(self.teacher)
+        _check_model(self.student)
+        for name, choices in {
+            "patch_init": ("random", "pooled"),
+            "path_score": ("published", "log_normalised"),
+            "labels": ("filtered", "published"),
+            "schedule": ("step", "one_cycle"),
+            "selection": ("validation", "published", "last"),
+            "precision": ("no", "bf16"),
+        }.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ValueError(f"{name}: unknown {value!r}{nearest(str(value), list(choices))}")
+        for name in ("epochs", "batch_size", "accumulate", "validate_every", "checkpoint_every",
+                     "log_every", "decay_every"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
+        if self.selection == "validation" and not self.validation:
+            raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
+        if self.selection == "published" and not self.selection_data:
+            raise ValueError("selection='published' chooses by accuracy on selection_data: give it")
+
+
+@dataclass(frozen=True)
+class PretrainConfig(_Settings):
+    """Training a teacher from random weights on words rendered as they are needed.
+
+    Word ``i`` of the stream is a function of ``data_seed`` and ``i``, so that a run resumes at any
+    step and no word is seen twice.
+    """
+
+    output_dir: str
+    model: str = "parseq_nano"
+    settings: dict[str, Any] = field(default_factory=dict)  # sizes that differ from the name's
+    start_from: str | None = None  # weights to start from instead of random ones
+    steps: int = 6000
+    batch_size: int = 128
+    learning_rate: float = 1e-3  # peak of a one-cycle schedule
+    warmup: float = 0.08  # share of the steps
+    weight_decay: float = 0.05
+    clip: float = 5.0
+    split: str = "train1"  # of kdltr.data.synthetic
+    data_seed: int = 1
+    seed: int = 42
+    workers: int = 1  # rendering processes
+    validate_every: int = 500  # steps
+    validation_words: int = 600
+    checkpoint_every: int = 250  # steps
+    log_every: int = 50  # steps
+    precision: str = "no"  # or "bf16"
+    device: str | None = None
+    threads: int | None = None
+    resume: bool = True
+    minutes: float | None = None  # stop, resumably, after so long
+
+    def __post_init__(self) -> None:
+        _check_model(self.model)
+        for name in ("steps", "batch_size", "validate_every", "checkpoint_every", "log_every"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+
+
+def _paths(value: str | Path | list | tuple) -> tuple[str, ...]:
+    return (str(value),) if isinstance(value, str | Path) else tuple(str(path) for path in value)
+
+
+def _check_model(name: str) -> None:
+    if name not in list_models():
+        raise ValueError(f"unknown model {name!r}{nearest(name, list_models())}")

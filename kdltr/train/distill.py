@@ -1,0 +1,241 @@
+"""Distilling a recogniser for low resolution: one explicit loop (paper §3; DESIGN §5).
+
+Reads top to bottom: data, models, optimiser, the state of an interrupted run, then for every step
+the student's forward pass, the criterion, backward, clip, step. Accelerate supplies the device,
+mixed precision and several processes; losses are per process, as in the published DataParallel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from kdltr.atomic import write_json
+from kdltr.charset import MAX_LENGTH
+from kdltr.checkpoint import save_weights
+from kdltr.data.loader import epoch_batches, load_pairs, select_labels, split
+from kdltr.data.loader import steps_per_epoch as full_steps
+from kdltr.losses import DistillationCriterion
+from kdltr.models import Recogniser, create_model
+from kdltr.models.output import ModelOutput
+from kdltr.train.config import DistillConfig
+from kdltr.train.history import History
+from kdltr.train.result import RunResult
+from kdltr.train.selection import Selector
+from kdltr.train.state import RunState
+from kdltr.train.watch import LossWatch
+
+log = logging.getLogger(__name__)
+
+
+class Distillation(nn.Module):
+    """Student and criterion (whose projector is trained too): one DDP wrapper, one checkpoint."""
+
+    def __init__(self, student: nn.Module, criterion: DistillationCriterion) -> None:
+        super().__init__()
+        self.student, self.criterion = student, criterion
+
+    def forward(
+        self,
+        images: Tensor,
+        extra: dict[str, Any],
+        teacher: ModelOutput | None,
+        labels: Tensor,
+        lengths: Tensor,
+    ) -> dict[str, Tensor]:
+        """Loss terms of images (N, 3, H, W) with labels (N, T) and lengths (N,)."""
+        return self.criterion(self.student(images, **extra), teacher, labels, lengths)
+
+
+def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
+    """The frozen teacher, and the student that starts from it."""
+    teacher = create_model(config.teacher, config.teacher_weights, **config.model)
+    student = create_model(config.student, **config.model)
+    options = {} if config.patch_init == "random" else {"patch": config.patch_init}
+    return teacher.requires_grad_(False).eval(), student.init_from_teacher(teacher, **options)
+
+
+def distill(
+    config: DistillConfig,
+    models: tuple[nn.Module, nn.Module] | None = None,
+    on_log: Callable[[dict[str, float]], None] | None = None,
+) -> RunResult:
+    """Train a student on word pairs; goes on with the unfinished run in ``config.output_dir``.
+
+    Args:
+        config: the settings.
+        models: teacher and student in place of those the settings name, for recognisers that are
+            not in the registry.
+        on_log: called with each row of metrics.csv, for live curves.
+
+    Raises:
+        kdltr.data.DataError: missing or damaged data, or a batch larger than the data.
+        kdltr.checkpoint.CheckpointError: the teacher's weights cannot be read or do not fit.
+        kdltr.train.NonFiniteLoss: a loss term is NaN or infinite; the last checkpoint stays.
+        kdltr.train.ResumeError: the interrupted run had other settings or threads.
+    """
+    started = time.monotonic()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
+    device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
+    main = accelerator.is_main_process
+    run = Path(config.output_dir)
+
+    torch.manual_seed(config.seed)  # every process starts from the same weights
+    teacher, student = models or build_models(config)
+    if teacher.charset != student.charset:
+        raise ValueError(
+            f"the teacher reads {teacher.charset.name}, the student {student.charset.name}; a "
+            f"student takes a teacher of the same charset"
+        )
+    criterion = DistillationCriterion.for_model(
+        student, path_score=config.path_score, **config.weights
+    )
+    compares = any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy")
+    torch.manual_seed(config.seed + 1 + rank)  # dropout differs from process to process
+
+    pairs = load_pairs(config.data, teacher.image_size, student.image_size)
+    kept, words, report = select_labels(pairs.words, student.charset, config.labels)
+    # ABINet's published targets turn an unknown character into an end token; PARSeq's raise.
+    unknown = "end" if config.labels == "published" and student.steps else "error"
+    labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
+    train, held_out = split(len(words), config.validation, config.seed)
+    selector = Selector(config, run, pairs.subset([kept[i] for i in held_out.tolist()]))
+    pairs = pairs.subset([kept[i] for i in train.tolist()]).to(device)
+    labels, lengths = labels[train], lengths[train]
+
+    # Batches a step, over all processes; which words they hold does not depend on how many
+    # processes share them, nor do the reading orders drawn for each.
+    batches = world * config.accumulate
+    per_epoch = full_steps(len(pairs), config.batch_size, batches)
+    per_epoch = min(per_epoch, config.steps_per_epoch or per_epoch)
+    last_step = per_epoch * config.epochs
+
+    distillation = Distillation(student, criterion)
+    optimiser = _adam(config, student, criterion)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    teacher.to(device)
+    wrapped, optimiser = accelerator.prepare(distillation, optimiser)
+    state = RunState(run, config.to_dict(), distillation, optimiser, world)
+    step, best = state.load(rank)
+    first_step = step
+    selector.best = best
+    if main:
+        write_json(run / "config.json", config.to_dict())
+    metrics = History(run / "metrics.csv", step, run / "tensorboard", main)
+    watch = LossWatch(
+        accelerator, criterion.weights, lambda chosen: [pairs.words[i] for i in chosen.tolist()]
+    )
+    wrapped.train()
+
+    for epoch in range(step // per_epoch if per_epoch else 0, config.epochs):
+        order = [
+            epoch_batches(
+                len(pairs), config.batch_size, config.seed, epoch, step - epoch * per_epoch,
+                rank=i * world + rank, world=batches,
+            )
+            for i in range(config.accumulate)
+        ]
+        for micro_batches in zip(*order, strict=True):
+            if step == (epoch + 1) * per_epoch:
+                break
+            factor = rate_factor(config, step, epoch, last_step)
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = factor * rate
+
+            for i, chosen in enumerate(micro_batches):
+                batch = step * batches + i * world + rank
+                generator = torch.Generator().manual_seed(config.seed + 1_000_003 * batch)
+                hr, lr, _ = pairs.batch(chosen)  # (B, 3, 32, 128), (B, 3, 16, 64) in [0, 1]
+                length = lengths[chosen]  # (B,)
+                steps = student.steps or int(length.max())  # T
+                target = labels[chosen, :steps].to(device)  # (B, T)
+                extra = student.prepare(target, generator)
+                with torch.no_grad(), accelerator.autocast():
+                    taught = teacher(hr, **extra) if compares else None
+                more = i + 1 < config.accumulate
+                with accelerator.no_sync(wrapped) if more else contextlib.nullcontext():
+                    with accelerator.autocast():
+                        terms = wrapped(lr, extra, taught, target, length.to(device))
+                    accelerator.backward(terms["total"] / config.accumulate)
+                if more:
+                    watch.add(step + 1, terms, torch.zeros((), device=device), chosen)
+            norm = nn.utils.clip_grad_norm_(student.parameters(), config.clip)
+            optimiser.step()
+            optimiser.zero_grad()
+            step += 1
+            watch.add(step, terms, norm, chosen)
+
+            saving = step % config.checkpoint_every == 0 or step == last_step
+            selecting = selector.due(step) or step == last_step
+            if step % config.log_every == 0 or saving or selecting:
+                seconds = time.monotonic() - started
+                pace = (step - first_step) * batches * config.batch_size / seconds
+                row = {"step": step, "epoch": epoch + 1, "learning_rate": factor * rates[0]}
+                row |= watch.look() | {"pairs_per_second": pace}
+                metrics.add(row)
+                log.info("epoch %d/%d step %d/%d total %.3f, %.0f pairs/s, %.1f min left",
+                         epoch + 1, config.epochs, step, last_step, row["total"], pace,
+                         (last_step - step) * batches * config.batch_size / pace / 60)
+                if on_log and main:
+                    on_log(row)
+            if selecting and main:
+                selector.consider(student, step)
+                wrapped.train()
+            if saving:
+                state.save(step, selector.best, main)
+                metrics.save()
+
+    metrics.close()
+    if main:
+        save_weights(student, run / "last.safetensors", {"model": config.student, "step": step})
+    accelerator.wait_for_everyone()
+    seconds = time.monotonic() - started
+    seen = batches * config.batch_size
+    return RunResult(
+        run_dir=run,
+        weights=selector.weights,
+        steps=step,
+        pairs=step * seen,
+        best_step=selector.best.get("step", step),
+        best_accuracy=selector.best.get("score"),
+        labels=report,
+        seconds=seconds,
+        pairs_per_second=(step - first_step) * seen / seconds,
+        config=config.to_dict(),
+    )
+
+
+def rate_factor(config: DistillConfig, step: int, epoch: int, last_step: int) -> float:
+    """What the learning rates are multiplied by at ``step`` (from 0) of ``epoch`` (from 0)."""
+    if config.schedule == "step":
+        return 0.1 ** (epoch // config.decay_every)
+    warm = max(1, last_step // 10)  # one cycle: linear up, cosine down to 0
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, last_step - warm)))
+
+
+def _adam(
+    config: DistillConfig, student: Recogniser, criterion: nn.Module
+) -> torch.optim.Optimizer:
+    """Adam with the higher rate for what the teacher does not initialise and the projector."""
+    new = tuple(getattr(student, "resolution_dependent", ()))
+    named = [(n, p) for n, p in student.named_parameters() if p.requires_grad]
+    taught = [p for n, p in named if not n.endswith(new or ("\0",))]
+    fresh = [p for n, p in named if n.endswith(new or ("\0",))]
+    fresh += [p for p in criterion.parameters() if p.requires_grad]
+    groups = [{"params": taught, "lr": config.learning_rate}]
+    if fresh:
+        groups.append({"params": fresh, "lr": config.new_learning_rate})
+    return torch.optim.Adam(groups, betas=(0.5, 0.999), fused=True)

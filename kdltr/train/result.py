@@ -1,0 +1,36 @@
+"""What a finished run reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        run_dir: where everything of the run lies.
+        weights: the selected weights, safetensors.
+        steps: optimiser steps.
+        pairs: training words seen, all processes together.
+        best_step: step of the selected weights.
+        best_accuracy: their score on what they were selected by, None where nothing was.
+        labels: how many words the choice of labels touches.
+        seconds: wall time of this call; little for a run that was finished before.
+        pairs_per_second: of this call, data loading and validation included.
+        config: the settings.
+    """
+
+    run_dir: Path
+    weights: Path
+    steps: int
+    pairs: int
+    best_step: int
+    best_accuracy: float | None
+    labels: dict[str, int]
+    seconds: float
+    pairs_per_second: float
+    config: dict[str, Any]

@@ -1,0 +1,130 @@
+"""The state of a run on disk: all that a resumed run needs to end with the same bits."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import nn
+
+from kdltr.checkpoint import read_state, save_state
+
+log = logging.getLogger(__name__)
+
+# Settings that do not change what a run computes, and so may differ when it is resumed.
+_FREE = ("output_dir", "resume", "allow_other_threads", "threads", "minutes", "workers",
+         "log_every", "checkpoint_every", "device")
+
+
+class ResumeError(RuntimeError):
+    """An interrupted run cannot go on under these settings."""
+
+
+class RunState:
+    """Saves and restores step, weights, optimiser and random state in ``<run>/state.pt``.
+
+    Args:
+        run: the run's directory.
+        settings: of the run, ``to_dict()`` of its configuration.
+        module: what is trained (unwrapped).
+        optimiser: its optimiser.
+        processes: how many take part.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        settings: dict[str, Any],
+        module: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        processes: int = 1,
+    ) -> None:
+        self.path = run / "state.pt"
+        self.settings, self.module, self.optimiser = settings, module, optimiser
+        self.machine = {
+            "threads": torch.get_num_threads(),
+            "processes": processes,
+            "torch": torch.__version__,
+            "cpu": platform.processor() or platform.machine(),
+        }
+
+    def save(self, step: int, best: dict[str, Any], main: bool = True) -> None:
+        """Save after ``step``; every process must call it, the main one writes."""
+        random = gather_object([_random_state()])
+        if main:
+            save_state(self.path, {
+                "step": step,
+                "best": best,
+                "module": self.module.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "random": random,
+                "settings": self.settings,
+                "machine": self.machine,
+            })
+
+    def load(self, rank: int = 0) -> tuple[int, dict[str, Any]]:
+        """Restore the last saved state → its step and best; (0, {}) if there is none.
+
+        Raises:
+            ResumeError: it was saved by a run of other settings, processes or threads.
+            kdltr.checkpoint.CheckpointError: the file is damaged.
+        """
+        if not self.settings["resume"] or not self.path.is_file():
+            return 0, {}
+        saved = read_state(self.path)
+        self._check(saved)
+        self.module.load_state_dict(saved["module"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        _restore_random_state(saved["random"][rank])
+        log.info("resumed %s at step %d", self.path, saved["step"])
+        return saved["step"], saved["best"]
+
+    def _check(self, saved: dict[str, Any]) -> None:
+        differences = [
+            f"{key} was {saved['settings'].get(key)!r}, is {value!r}"
+            for key, value in self.settings.items()
+            if key not in _FREE and saved["settings"].get(key) != _plain(value)
+        ]
+        if differences:
+            raise ResumeError(
+                f"{self.path} belongs to a run of other settings: {'; '.join(differences)}. Use "
+                f"another output_dir, delete this one, or set resume=False to start over"
+            )
+        machine = saved["machine"]
+        if machine["processes"] != self.machine["processes"]:
+            raise ResumeError(
+                f"{self.path} was saved by {machine['processes']} process(es), found "
+                f"{self.machine['processes']}; launch as many, or set resume=False"
+            )
+        if machine["threads"] != self.machine["threads"] and not self.settings.get(
+            "allow_other_threads"
+        ):
+            raise ResumeError(
+                f"{self.path} was saved with {machine['threads']} CPU thread(s), found "
+                f"{self.machine['threads']}: the weights would differ in their last bits. Set "
+                f"threads={machine['threads']}, or allow_other_threads=True"
+            )
+        if machine != self.machine:
+            log.warning("%s was saved on %s, this is %s: last bits may differ", self.path, machine,
+                        self.machine)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _random_state() -> dict[str, Any]:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _restore_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
