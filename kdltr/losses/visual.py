@@ -63,10 +63,10 @@ def _standardise(channels: Tensor) -> tuple[Tensor, Tensor]:
     centred = channels - channels.mean(-1, keepdim=True)
     variance = centred.square().sum(-1, keepdim=True) / max(channels.shape[-1] - 1, 1)  # (N, C, 1)
     flat = variance < FLAT_STD**2
-    # Chosen before the division: were 1 / std computed and discarded (or its std clamped), its
-    # gradient of up to 1e13 would still reach the student through the unchosen branch.
+    # Chosen before the division: of a flat channel 1 / std is up to 1e13 or infinite, and in the
+    # gradient infinity times the 0 of a discarded branch is NaN.
     deviation = torch.where(flat, 1.0, variance).sqrt()
-    return torch.where(flat, 1.0, centred) / deviation, flat.squeeze(-1)
+    return centred / deviation, flat.squeeze(-1)
 
 
 def _focus(attention: Tensor, lengths: Tensor | None, teacher: Tensor) -> Tensor:

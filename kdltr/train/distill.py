@@ -122,7 +122,7 @@ def distill(
     last_step = per_epoch * config.epochs
 
     distillation = Distillation(student, criterion)
-    optimiser = _adam(config, student, criterion)
+    optimiser = adam(config, student, criterion)
     rates = [group["lr"] for group in optimiser.param_groups]
     teacher.to(device)
     wrapped, optimiser = accelerator.prepare(distillation, optimiser)
@@ -226,7 +226,7 @@ def rate_factor(config: DistillConfig, step: int, epoch: int, last_step: int) ->
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, last_step - warm)))
 
 
-def _adam(
+def adam(
     config: DistillConfig, student: Recogniser, criterion: nn.Module
 ) -> torch.optim.Optimizer:
     """Adam with the higher rate for what the teacher does not initialise and the projector."""

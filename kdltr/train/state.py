@@ -48,7 +48,7 @@ class RunState:
         self.machine = {
             "threads": torch.get_num_threads(),
             "processes": processes,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "cpu": platform.processor() or platform.machine(),
         }
 
@@ -87,7 +87,7 @@ class RunState:
         differences = [
             f"{key} was {saved['settings'].get(key)!r}, is {value!r}"
             for key, value in self.settings.items()
-            if key not in _FREE and saved["settings"].get(key) != _plain(value)
+            if key not in _FREE and _plain(saved["settings"].get(key)) != _plain(value)
         ]
         if differences:
             raise ResumeError(

@@ -1,0 +1,57 @@
+"""Results: rows and predictions, their files, and tables that put them beside the paper's.
+
+    scores = {"distilled": {"easy": evaluate(student, easy), "hard": evaluate(student, hard)}}
+    predictions = collect(scores, "parseq_nano")
+    rows = recompute(predictions)
+    write_result("results/quick/04_textzoom.json", rows, parameters, predictions=predictions)
+    print(to_markdown(beside_published(rows, same_data=False), caption=PROTOCOL))
+"""
+
+from kdltr.results.environment import data_hash, data_hashes, git_state, hardware, versions
+from kdltr.results.record import Result, ResultError, read_result, write_result
+from kdltr.results.rows import (
+    AVERAGE,
+    Row,
+    collect,
+    read_predictions,
+    recompute,
+    to_frame,
+    write_predictions,
+)
+from kdltr.results.tables import (
+    beside_published,
+    published,
+    published_accuracy,
+    published_counts,
+    published_wide,
+    to_markdown,
+    wide,
+)
+from kdltr.scores import PROTOCOL
+
+__all__ = [
+    "AVERAGE",
+    "PROTOCOL",
+    "Result",
+    "ResultError",
+    "Row",
+    "beside_published",
+    "collect",
+    "data_hash",
+    "data_hashes",
+    "git_state",
+    "hardware",
+    "published",
+    "published_accuracy",
+    "published_counts",
+    "published_wide",
+    "read_predictions",
+    "read_result",
+    "recompute",
+    "to_frame",
+    "to_markdown",
+    "versions",
+    "wide",
+    "write_predictions",
+    "write_result",
+]

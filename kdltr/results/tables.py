@@ -1,0 +1,157 @@
+"""Tables: measured beside published, and as Markdown for the README.
+
+Published figures come from `data/paper/*.csv`, measured ones from rows. A published figure is
+never shown as if it were of the same data unless it is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from kdltr.results.environment import ROOT
+from kdltr.results.rows import AVERAGE, Row, to_frame
+from kdltr.scores import verdict
+
+PAPER = ROOT / "data" / "paper"
+SUBSETS = ("easy", "medium", "hard", AVERAGE)
+# Our names of the paper's methods, and of its recognisers by the family of a model's name.
+METHODS = {"bicubic": "Bicubic", "distilled": "Ours"}
+RECOGNISERS = {"abinet": "ABINet", "matrn": "MATRN", "parseq": "PARSeq"}
+_KEYS = ["recogniser", "method", "subset", "metric"]
+
+
+@functools.cache
+def _paper(name: str, folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / f"{name}.csv", na_values=["-"], keep_default_na=True)
+
+
+def published(name: str = "textzoom") -> pd.DataFrame:
+    """A published table in the paper's own words: a copy of `data/paper/<name>.csv`.
+
+    Raises:
+        FileNotFoundError: there is no such table; those there are get listed.
+    """
+    try:
+        return _paper(name, PAPER).copy()
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(file.stem for file in PAPER.glob("*.csv")))
+        raise FileNotFoundError(f"{PAPER / name}.csv: expected one of {known}") from error
+
+
+def published_counts() -> dict[str, int]:
+    """Images behind the published figures of TextZoom: easy, medium, hard and their sum."""
+    frame = published("datasets")
+    tests = frame[(frame["dataset"] == "TextZoom") & frame["split"].str.startswith("test/")]
+    counts = {split.removeprefix("test/"): int(n)
+              for split, n in zip(tests["split"], tests["samples"], strict=True)}
+    return counts | {AVERAGE: sum(counts.values())}
+
+
+def family(recogniser: str) -> str | None:
+    """The paper's name of a model's recogniser: "parseq_nano_ltr" is a "PARSeq"."""
+    return RECOGNISERS.get(recogniser.split("_")[0])
+
+
+def is_published_size(recogniser: str) -> bool:
+    """Whether the paper has figures of exactly this model (a `_nano` is another one)."""
+    return recogniser.removesuffix("_ltr") in RECOGNISERS
+
+
+def published_accuracy(recogniser: str, method: str, subset: str) -> float | None:
+    """Percent in the paper's main table for our names; None where it has no figure."""
+    frame = published("textzoom")
+    names = (family(recogniser), METHODS.get(method, method))
+    found = frame[(frame["recogniser"] == names[0]) & (frame["method"] == names[1])]
+    return float(found[subset].iloc[0]) if len(found) and subset in SUBSETS else None
+
+
+def beside_published(rows: Sequence[Row], same_data: bool) -> pd.DataFrame:
+    """Accuracies on TextZoom with the published figure, the difference and the verdict.
+
+    Runs that differ only in their seed become one line: their mean, its standard deviation `sd`,
+    and the widest interval. The verdict is DESIGN §6's, or "different model" for a recogniser of
+    another size than the published one; it is empty where nothing is published.
+
+    Args:
+        rows: of metric "accuracy"; others are passed over.
+        same_data: whether they were measured on TextZoom itself.
+
+    Returns:
+        Columns recogniser, method, subset, n, seeds, measured, sd, low, high, published,
+        difference (measured − published, points), verdict.
+    """
+    frame = to_frame(rows)
+    frame = frame[frame["metric"] == "accuracy"]
+    lines = []
+    for (recogniser, method, subset, _), runs in frame.groupby(_KEYS, sort=False):
+        if runs["n"].nunique() != 1:
+            raise ValueError(f"{recogniser}/{method}/{subset}: expected one number of images "
+                             f"over all seeds, found {sorted(set(runs['n']))}; evaluate them on "
+                             "the same data")
+        n, mean = int(runs["n"].iloc[0]), float(runs["value"].mean())
+        paper = published_accuracy(recogniser, method, subset)
+        judged = "" if paper is None else verdict(
+            paper, mean, published_counts().get(subset), n, same_data)
+        if judged and judged != "different data" and not is_published_size(recogniser):
+            judged = "different model"
+        lines.append({
+            "recogniser": recogniser, "method": method, "subset": subset, "n": n,
+            "seeds": len(runs), "measured": mean, "sd": runs["value"].std(),
+            "low": runs["low"].min(), "high": runs["high"].max(), "published": paper,
+            "difference": None if paper is None else mean - paper, "verdict": judged,
+        })
+    columns = ["recogniser", "method", "subset", "n", "seeds", "measured", "sd", "low", "high",
+               "published", "difference", "verdict"]
+    numbers = {name: float for name in ("measured", "sd", "low", "high", "published", "difference")}
+    return pd.DataFrame(lines, columns=columns).astype(numbers)
+
+
+def wide(rows: Sequence[Row], metric: str = "accuracy") -> pd.DataFrame:
+    """One line a method, one column a subset: the layout of the paper's main table.
+
+    Mean over seeds. Index (recogniser, method); subsets and methods in the order of `rows`.
+    """
+    frame = to_frame(rows)
+    frame = frame[frame["metric"] == metric]
+    table = frame.pivot_table(values="value", index=["recogniser", "method"], columns="subset",
+                              aggfunc="mean", sort=False)
+    table = table[list(dict.fromkeys(frame["subset"]))]
+    return table.rename_axis(columns=None)
+
+
+def published_wide(recognisers: Sequence[str] | None = None) -> pd.DataFrame:
+    """The paper's main table in the layout of `wide`, its own names, all methods."""
+    frame = published("textzoom").set_index(["recogniser", "method"])[list(SUBSETS)]
+    return frame if recognisers is None else frame.loc[list(recognisers)]
+
+
+def to_markdown(
+    table: pd.DataFrame, digits: int | Mapping[str, int] = 2, caption: str | None = None
+) -> str:
+    """A GitHub table: the index first if it has names, numbers to the right, gaps as "–".
+
+    Args:
+        digits: after the point of floating-point columns, for all or by column.
+        caption: a line below the table, for instance `kdltr.evaluate.PROTOCOL`.
+    """
+    if any(name is not None for name in table.index.names):
+        table = table.reset_index()
+    places = digits if isinstance(digits, Mapping) else dict.fromkeys(table.columns, digits)
+
+    def cell(value, column) -> str:
+        if value is None or value is pd.NA or value != value:
+            return "–"
+        if isinstance(value, float):
+            return f"{value:.{places.get(column, 2)}f}".replace("-", "−")
+        return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
+    lines = ["| " + " | ".join(cell(str(name), None) for name in table.columns) + " |",
+             "|" + "|".join("--:" if right else "---" for right in numeric) + "|"]
+    columns = [[cell(value, name) for value in table[name]] for name in table.columns]
+    lines += ["| " + " | ".join(row) + " |" for row in zip(*columns, strict=True)]
+    return "\n".join(lines) + (f"\n\n{caption}\n" if caption else "\n")

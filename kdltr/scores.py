@@ -1,0 +1,191 @@
+"""What one evaluation found, and what it means: the protocol, intervals, tests, verdicts.
+
+Every score is a function of the per-image predictions, which are kept, so that any number can
+be computed again without the model (DESIGN §6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from rapidfuzz.distance import Levenshtein
+from scipy.stats import binomtest
+
+from kdltr.charset import MAX_LENGTH, alphanumeric_lower
+
+PROTOCOL = (
+    "kdltr-1: reading and label lower-cased, only [0-9a-z] kept, exact match; every image counts "
+    f"(an empty label is right only if nothing is read, one over {MAX_LENGTH} characters is "
+    "wrong); averages weighted by images counted; 95 % Wilson intervals; 1 − NED is the mean of "
+    "1 − Levenshtein / longer length; two methods on the same images: McNemar's exact test."
+)
+COLUMNS = ("index", "label", "reading", "confidence", "correct", "image")
+REPRODUCED_WITHIN = 1.5  # percentage points
+
+
+class Interval(NamedTuple):
+    """A 95 % interval of a proportion, both ends in [0, 1]."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What `evaluate` found. Shares are in [0, 1].
+
+    Attributes:
+        predictions: a row per image: `index` (place in the data), `label` (as in the data),
+            `reading` (as the model read it, unfiltered), `confidence`, `correct`, and `image`, a
+            checksum of the HR and LR pixels, which says whether two methods saw the same images.
+            Scores of `combine` have `subset` too.
+        skipped: damaged records that the loader left out on request; they are not in n.
+    """
+
+    predictions: pd.DataFrame = field(repr=False)
+    skipped: int = 0
+
+    @property
+    def n(self) -> int:
+        """Images counted."""
+        return len(self.predictions)
+
+    @cached_property
+    def correct(self) -> int:
+        """Images read right."""
+        return int(self.predictions["correct"].sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images read right."""
+        return self.correct / self.n
+
+    @cached_property
+    def interval(self) -> Interval:
+        """95 % Wilson interval of the accuracy."""
+        return wilson(self.correct, self.n)
+
+    @cached_property
+    def ned(self) -> float:
+        """1 − normalised edit distance, mean over the images."""
+        words = zip(self.predictions["label"], self.predictions["reading"], strict=True)
+        return math.fsum(similarity(*pair) for pair in words) / self.n
+
+    @cached_property
+    def confidence(self) -> float:
+        """Mean confidence."""
+        return math.fsum(self.predictions["confidence"]) / self.n
+
+    def __str__(self) -> str:
+        low, high = (100 * end for end in self.interval)
+        return f"{100 * self.accuracy:.2f} % of {self.n} [{low:.2f}, {high:.2f}]"
+
+
+def score(predictions: pd.DataFrame, skipped: int = 0) -> Scores:
+    """Scores from labels and readings; a column `correct` that is there already is made anew."""
+    words = zip(predictions["label"], predictions["reading"], strict=True)
+    frame = predictions.assign(correct=np.array([matches(*pair) for pair in words], dtype=bool))
+    first = [column for column in COLUMNS if column in frame]
+    return Scores(frame[first + [c for c in frame if c not in first]], skipped)
+
+
+def matches(label: str, reading: str) -> bool:
+    """Whether a word counts as read right by `PROTOCOL`."""
+    label = alphanumeric_lower(label)
+    return len(label) <= MAX_LENGTH and alphanumeric_lower(reading) == label
+
+
+def similarity(label: str, reading: str) -> float:
+    """1 − Levenshtein distance / longer length of the filtered strings; 1 if both are empty."""
+    return Levenshtein.normalized_similarity(alphanumeric_lower(label), alphanumeric_lower(reading))
+
+
+def wilson(correct: int, n: int) -> Interval:
+    """95 % Wilson interval of `correct` in `n`."""
+    interval = binomtest(correct, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
+
+
+def combine(scores: Sequence[Scores] | Mapping[str, Scores]) -> Scores:
+    """Several subsets as one: every average is weighted by the images counted.
+
+    The predictions get a column `subset`: the mapping's keys, or "0", "1", … of a sequence.
+    """
+    named = scores if isinstance(scores, Mapping) else {str(i): s for i, s in enumerate(scores)}
+    if not named:
+        raise ValueError("expected scores to combine, found none")
+    frames = [part.predictions.assign(subset=name) for name, part in named.items()]
+    return Scores(pd.concat(frames, ignore_index=True), sum(s.skipped for s in named.values()))
+
+
+class Counts(NamedTuple):
+    """How many images both methods, only one, or neither read right."""
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+
+
+class McNemar(NamedTuple):
+    """Result of `mcnemar`: two-sided p and the four counts."""
+
+    p: float
+    counts: Counts
+
+
+def mcnemar(a: Scores, b: Scores) -> McNemar:
+    """McNemar's exact test between two methods on the same images.
+
+    Raises:
+        ValueError: the images, their labels or their order differ.
+    """
+    keys = ["index", "label", "image"]
+    keys += ["subset"] if "subset" in a.predictions or "subset" in b.predictions else []
+    first, second = (s.predictions.reindex(columns=keys).reset_index(drop=True) for s in (a, b))
+    if not first.equals(second):
+        where = "their numbers differ"
+        if a.n == b.n:
+            row = int((first != second).any(axis=1).to_numpy().argmax())
+            where = f"the first difference is at row {row}"
+        raise ValueError(
+            f"McNemar's test needs two methods on the same images in the same order, found {a.n} "
+            f"and {b.n} images, and {where}; evaluate both on the same pairs"
+        )
+    right_a, right_b = (s.predictions["correct"].to_numpy(dtype=bool) for s in (a, b))
+    counts = Counts(*(int(x.sum()) for x in (right_a & right_b, right_a & ~right_b,
+                                             ~right_a & right_b, ~right_a & ~right_b)))
+    differing = counts.only_a + counts.only_b
+    p = float(binomtest(counts.only_a, differing, 0.5).pvalue) if differing else 1.0
+    return McNemar(p, counts)
+
+
+def verdict(
+    published: float, measured_mean: float, n_published: int | None, n_measured: int,
+    same_data: bool = True,
+) -> str:
+    """"reproduced", "not reproduced" or "different data" (DESIGN §6).
+
+    Args:
+        published: percent.
+        measured_mean: percent, mean over seeds.
+        n_published: images behind the published figure; None if unknown.
+        n_measured: images counted.
+        same_data: False for other data that happen to have as many images.
+    """
+    if not same_data or n_published != n_measured:
+        return "different data"
+    # Rounded, so that 78.23 − 76.73 is 1.5 as printed and not 1.5000000000000142.
+    within = round(abs(measured_mean - published), 6) <= REPRODUCED_WITHIN
+    return "reproduced" if within else "not reproduced"
+
+
+def indistinguishable(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Whether two intervals (low, high) overlap."""
+    return a[0] <= b[1] and b[0] <= a[1]

@@ -1,0 +1,6 @@
+"""The workflow around Snakemake: what runs when, one writer per profile, publishing.
+
+`plan` reads `params/<profile>/workflow.yaml` for the Snakefile, `keys` decides by content
+what is out of date, `processes` holds the lock and ends orphans, `engine` runs snakemake,
+`tidy` publishes and cleans. `python -m kdltr.workflow --help` is the command line.
+"""

@@ -1,0 +1,213 @@
+"""Running snakemake so that nothing is lost and nobody writes twice.
+
+Order of events: take the profile's lock; end what an earlier run left behind; set aside
+checkpoints that belong to other code or parameters; unlock Snakemake; run it as leader of its
+own session; when it ends or is killed, end what it leaves behind.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from kdltr.atomic import write_text
+from kdltr.notebook import check_parameters, read_parameters
+from kdltr.workflow.plan import PACKAGE_ROOT, Plan, Run, load_plan, names_to_verify
+from kdltr.workflow.processes import JobRecord, ProfileLock, WorkflowError, end_recorded
+
+logger = logging.getLogger(__name__)
+SNAKEFILE = PACKAGE_ROOT.parent / "Snakefile"
+
+
+def lock_of(profile: str, root: Path) -> ProfileLock:
+    """The lock that every writer of `results/<profile>` holds."""
+    return ProfileLock(root / "results" / profile / ".workflow" / "lock")
+
+
+def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ...] = ()) -> int:
+    """Make everything of `profile` that is missing or out of date.
+
+    Args:
+        cores: how many notebooks' threads run at once on this machine (default: all cores).
+        extra: further arguments of snakemake, as `--executor slurm --jobs 8` or a target.
+
+    Returns:
+        The exit status of snakemake; 130 if interrupted, 137 if snakemake was killed.
+
+    Raises:
+        WorkflowError: another run holds the profile, or something the profile needs is missing.
+    """
+    if {"-n", "--dry-run", "--dryrun"} & set(extra):
+        return preview(profile, root, extra)
+    started = time.monotonic()
+    with lock_of(profile, root):
+        records = root / "results" / profile / ".workflow" / "jobs"
+        records.mkdir(parents=True, exist_ok=True)
+        end_recorded(records)
+        _verify(names_to_verify(profile, root))
+        plan = load_plan(profile, root)
+        changed = [item for item in plan.runs if _known_state(item, plan, root) != item.state_key]
+        _check_parameters(changed, plan, root)
+        for item in changed:
+            _choose_state(item, plan, root)
+        _unlock(root)
+        status = _supervise(_command(plan, root, cores, extra), root, records)
+    seconds = time.monotonic() - started
+    if status == 0:
+        logger.info("profile %s: done in %.0f s; results in %s", profile, seconds, plan.folder)
+    else:
+        logs = sorted((root / ".snakemake" / "log").glob("*.log"), key=os.path.getmtime)
+        logger.error(
+            "profile %s: stopped after %.0f s (status %d; log %s); what is done is kept, "
+            "run the same command to go on",
+            profile,
+            seconds,
+            status,
+            logs[-1].relative_to(root) if logs else "none",
+        )
+    return status
+
+
+def _command(plan: Plan, root: Path, cores: int | None, extra: tuple[str, ...]) -> list[str]:
+    cores = cores or os.cpu_count() or 1
+    command = [sys.executable, "-m", "snakemake", *extra, "--snakefile", str(SNAKEFILE)]
+    command += ["--directory", str(root)]
+    command += ["--config", f"profile={plan.profile}"]
+    command += ["--rerun-incomplete", "--keep-going", "--nocolor"]
+    # By content, not by file times: the keys in `params` stand for all that a result is made of.
+    command += ["--rerun-triggers", "params", "input"]
+    if not {"-q", "--quiet", "--verbose"} & set(extra):
+        command += ["--quiet", "all"]
+    if not {"-c", "--cores", "-j", "--jobs"} & set(extra):
+        command += ["--cores", str(cores)]
+    return command
+
+
+def _verify(names: tuple[str, ...]) -> None:
+    """Check data sets and checkpoints against data/manifest.yaml; report all that fail."""
+    if not names:
+        return
+    from kdltr.data.manifest import verify
+
+    failed = []
+    for name in names:
+        logger.info("verifying %s against data/manifest.yaml", name)
+        try:
+            verify(name)
+        except (KeyError, ValueError, OSError) as error:
+            failed.append(str(error.args[0] if error.args else error))
+    if failed:
+        raise WorkflowError("\n  ".join(["not all data is in place:", *failed]))
+
+
+def _note(item: Run, plan: Plan, root: Path, suffix: str = ".key") -> Path:
+    return root / plan.folder / ".workflow" / "state" / f"{item.name}{suffix}"
+
+
+def _known_state(item: Run, plan: Plan, root: Path, suffix: str = ".key") -> str | None:
+    """Key of the state that is there (suffix .superseded: of the one set aside)."""
+    note = _note(item, plan, root, suffix)
+    return note.read_text(encoding="utf-8").strip() if note.is_file() else None
+
+
+def _check_parameters(runs: list[Run], plan: Plan, root: Path) -> None:
+    """Find every unknown parameter now, not after the hours of the runs before it."""
+    for item in runs:
+        files = [str(root / path) for path in item.parameter_files]
+        given = read_parameters(files, []) | {"output_dir": str(plan.folder), "run": item.name}
+        check_parameters(root / item.notebook, given)
+
+
+def _choose_state(item: Run, plan: Plan, root: Path) -> None:
+    """Move checkpoints and data aside that were made by other code or parameters.
+
+    Going on from them would give a result that neither the old nor the new code explains. One
+    earlier state is kept, and comes back when its code and parameters come back.
+    """
+    notes = root / plan.folder / ".workflow" / "state"
+    note, aside_note = notes / f"{item.name}.key", notes / f"{item.name}.superseded"
+    known, aside_key = (p.read_text().strip() if p.is_file() else None for p in (note, aside_note))
+    if known == item.state_key:
+        return
+    returns = aside_key == item.state_key
+    for folder in (root / path for path in item.state):
+        if known is None or (not folder.exists() and not returns):
+            continue
+        aside = folder.with_name(f"{folder.name}.superseded")
+        earlier = folder.with_name(f"{folder.name}.earlier")
+        if aside.exists():
+            os.replace(aside, earlier)
+        if folder.exists():
+            os.replace(folder, aside)
+            logger.warning(
+                "%s: its code, parameters or inputs have changed; the state made "
+                "before is kept in %s",
+                item.name,
+                aside.relative_to(root),
+            )
+        if returns and earlier.exists():
+            os.replace(earlier, folder)
+            logger.warning("%s: goes on from the state it had with these", item.name)
+        shutil.rmtree(earlier, ignore_errors=True)
+    if known is not None:
+        write_text(_note(item, plan, root, ".superseded"), known + "\n")
+    write_text(_note(item, plan, root), item.state_key + "\n")
+
+
+def _unlock(root: Path) -> None:
+    """Remove Snakemake's own locks if the snakemake that took them is gone."""
+    locks = root / ".snakemake" / "locks"
+    if not (locks.is_dir() and any(locks.iterdir())) or _snakemake_lives(root):
+        return
+    for lock in locks.iterdir():  # what `snakemake --unlock` does, without its start-up time
+        lock.unlink(missing_ok=True)
+
+
+def _snakemake_lives(root: Path) -> bool:
+    for process in psutil.process_iter():
+        try:
+            if "snakemake" in " ".join(process.cmdline()[:4]) and Path(process.cwd()) == root:
+                return True
+        except (psutil.Error, OSError):
+            continue
+    return False
+
+
+def _supervise(command: list[str], root: Path, records: Path) -> int:
+    """Run `command`; whatever happens to it, none of its jobs outlives this call."""
+    environment = os.environ | {"KDLTR_ROOT": str(root), "PYTHONUNBUFFERED": "1"}
+    stopped: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    earlier = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
+        JobRecord(records / "snakemake.json", psutil.Process(process.pid))
+        status = process.wait()
+    except KeyboardInterrupt:
+        for number in earlier:
+            signal.signal(number, signal.SIG_IGN)  # the clean-up is short; let it finish
+        status = 130
+    finally:
+        end_recorded(records)
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+    if status < 0:
+        logger.error("snakemake was killed by %s", signal.Signals(-status).name)
+        return 128 - status
+    return status
+
+
+def preview(profile: str, root: Path, extra: tuple[str, ...] = ()) -> int:
+    """List what `run` would do, without doing it."""
+    command = _command(load_plan(profile, root), root, 1, ("--dry-run", "--nolock", *extra))
+    return subprocess.run(command, cwd=root, check=False).returncode

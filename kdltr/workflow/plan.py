@@ -1,0 +1,220 @@
+"""The plan of a profile: `params/<profile>/workflow.yaml`, read for the Snakefile.
+
+    base: quick                    # optional: take that profile's plan and parameters first
+    verify: [textzoom]             # optional: names in data/manifest.yaml to check before running
+    report: true                   # whether results/<profile>/report.html is made
+    runs:
+      distill_parseq:              # the run's name: its JSON, executed notebook and folder
+        notebook: 03_distill       # notebooks/03_distill.ipynb (default: the run's name)
+        needs: [01_data]           # runs whose outputs it reads
+        inputs: [data/weights/…]   # files it reads that no run makes
+        outputs: [results/{profile}/distill_parseq.safetensors]   # beside JSON and notebook
+        state: [results/{profile}/distill_parseq]   # folders of checkpoints or data that go on
+                                   # being used by a repeated run (default: that folder)
+        threads: 1                 # of the kernel; results depend on it bit for bit
+
+Each run's parameters are `params/<base>/<run>.yaml`, then `params/<profile>/<run>.yaml`.
+"""
+
+import difflib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kdltr.workflow import keys
+from kdltr.workflow.processes import WorkflowError
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One entry of `runs`, as written."""
+
+    notebook: str = ""
+    needs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One notebook run, resolved. Paths are relative to the repository root."""
+
+    name: str
+    label: str  # for progress lines: name (2/5)
+    notebook: str
+    parameter_files: tuple[str, ...]
+    inputs: tuple[str, ...]  # files that no run makes
+    needed: tuple[str, ...]  # outputs of the runs it needs
+    outputs: tuple[str, ...]
+    executed: str
+    state: tuple[str, ...]  # folders that `state_key` is about
+    threads: int
+    key: str  # of the result: see kdltr.workflow.keys
+    state_key: str  # of checkpoints and data: the same without notebook text and leaf modules
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a profile, in an order in which each comes after those it needs."""
+
+    profile: str
+    runs: tuple[Run, ...]
+    report: str | None
+    report_key: str
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """The JSON of every run."""
+        return tuple(run.outputs[0] for run in self.runs)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What the workflow makes in the end."""
+        return (self.report,) if self.report else self.results
+
+    @property
+    def folder(self) -> Path:
+        """Where the results go."""
+        return Path("results") / self.profile
+
+
+def load_plan(profile: str, root: Path | str = ".") -> Plan:
+    """Read, check and resolve the plan of `profile`.
+
+    Raises:
+        WorkflowError: no such profile, an unknown key or run, a missing file; all missing files
+            are listed at once.
+    """
+    root = Path(root)
+    content, bases = _read(profile, root)
+    specs = {name: _spec(name, entry or {}, profile) for name, entry in content["runs"].items()}
+    order = _sorted(specs, profile)
+    _check_files(specs, bases, root)
+    runs: dict[str, Run] = {}
+    for number, name in enumerate(order, 1):
+        label = f"{name} ({number}/{len(order)})"
+        try:
+            runs[name] = _resolve(name, specs[name], runs, bases, label, root)
+        except (ValueError, KeyError, SyntaxError, yaml.YAMLError) as error:  # JSON, YAML, Python
+            raise WorkflowError(
+                f"run {name!r}: its notebook, its parameters or the library cannot be read: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+    report = f"results/{profile}/report.html" if content.get("report", True) else None
+    library = keys.library_digest("import kdltr.report", PACKAGE_ROOT)
+    report_key = keys.digest([run.key for run in runs.values()], library)
+    return Plan(profile, tuple(runs.values()), report, report_key)
+
+
+def names_to_verify(profile: str, root: Path | str = ".") -> tuple[str, ...]:
+    """The data sets and checkpoints of data/manifest.yaml that `profile` rests on."""
+    return tuple(_read(profile, Path(root))[0].get("verify", ()))
+
+
+def _read(profile: str, root: Path) -> tuple[dict[str, Any], list[str]]:
+    """The merged YAML, and the profiles it comes from, base first."""
+    path = root / "params" / profile / "workflow.yaml"
+    if not path.is_file():
+        known = sorted(p.parent.name for p in root.glob("params/*/workflow.yaml"))
+        near = difflib.get_close_matches(profile, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise WorkflowError(f"no profile {profile!r}: expected {path}, found {known}{hint}")
+    own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    unknown = set(own) - {"base", "verify", "report", "runs"}
+    if unknown:
+        raise WorkflowError(f"{path}: unknown keys {sorted(unknown)}; see kdltr/workflow/plan.py")
+    merged, bases = (_read(own["base"], root)) if "base" in own else ({}, [])
+    runs = {name: dict(entry or {}) for name, entry in merged.get("runs", {}).items()}
+    for name, entry in own.get("runs", {}).items():
+        runs[name] = runs.get(name, {}) | dict(entry or {})
+    return merged | own | {"runs": runs}, [*bases, profile]
+
+
+def _spec(name: str, entry: dict[str, Any], profile: str) -> Spec:
+    known = {field.name for field in fields(Spec)}
+    if set(entry) - known:
+        raise WorkflowError(
+            f"run {name!r}: unknown keys {sorted(set(entry) - known)}; expected {sorted(known)}"
+        )
+    lists = {
+        key: tuple(text.format(profile=profile) for text in entry.get(key, ()))
+        for key in ("needs", "inputs", "outputs", "state")
+    }
+    return Spec(entry.get("notebook", name), threads=entry.get("threads", 1), **lists)
+
+
+def _sorted(specs: dict[str, Spec], profile: str) -> list[str]:
+    """Run names, each after those it needs; otherwise as written."""
+    order: list[str] = []
+    while len(order) < len(specs):
+        ready = [n for n, s in specs.items() if n not in order and set(s.needs) <= set(order)]
+        if not ready:
+            stuck = {n: s.needs for n, s in specs.items() if n not in order}
+            raise WorkflowError(
+                f"profile {profile!r}: `needs` names an unknown run or goes in a circle: {stuck}"
+            )
+        order += ready
+    return order
+
+
+def _parameter_files(name: str, bases: list[str], root: Path) -> tuple[str, ...]:
+    paths = [f"params/{base}/{name}.yaml" for base in bases]
+    return tuple(path for path in paths if (root / path).is_file())
+
+
+def _check_files(specs: dict[str, Spec], bases: list[str], root: Path) -> None:
+    missing = []
+    for name, spec in specs.items():
+        wanted = [f"notebooks/{spec.notebook}.ipynb", *spec.inputs]
+        missing += [path for path in wanted if not (root / path).exists()]
+        if not _parameter_files(name, bases, root):
+            missing.append(f"params/{bases[-1]}/{name}.yaml")
+    if missing:
+        raise WorkflowError(
+            "missing: " + ", ".join(sorted(set(missing))) + "; data/README.md says where data "
+            "and checkpoints come from, git restores the rest"
+        )
+
+
+def _resolve(
+    name: str, spec: Spec, done: dict[str, Run], bases: list[str], label: str, root: Path
+) -> Run:
+    folder = f"results/{bases[-1]}"
+    notebook = f"notebooks/{spec.notebook}.ipynb"
+    files = _parameter_files(name, bases, root)
+    needs = [done[need] for need in spec.needs]
+    parameters: dict[str, Any] = {}
+    for file in files:
+        parameters |= yaml.safe_load((root / file).read_text(encoding="utf-8")) or {}
+    given = [name, parameters, [keys.file_digest(root / p) for p in spec.inputs], spec.threads]
+    code = keys.notebook_code(root / notebook)
+    executed = f"{folder}/notebooks/{name}.ipynb"
+    return Run(
+        name=name,
+        label=label,
+        notebook=notebook,
+        parameter_files=files,
+        inputs=spec.inputs,
+        needed=tuple(path for need in needs for path in need.outputs if path != need.executed),
+        outputs=(f"{folder}/{name}.json", *spec.outputs, executed),
+        executed=executed,
+        state=spec.state or (f"{folder}/{name}",),
+        threads=spec.threads,
+        key=keys.digest(
+            given,
+            keys.code_digest(code),
+            keys.library_digest(code, PACKAGE_ROOT),
+            [need.key for need in needs],
+        ),
+        state_key=keys.digest(
+            given,
+            keys.library_digest(code, PACKAGE_ROOT, keys.LEAVES),
+            [need.state_key for need in needs],
+        ),
+    )

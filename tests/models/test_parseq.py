@@ -1,0 +1,186 @@
+"""PARSeq agrees with the published implementation, and its parts do what DESIGN §3 says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kdltr.charset import ASCII94
+from kdltr.evaluate import UpsampleBicubic
+from kdltr.models import create_model
+from kdltr.models.permutations import reading_orders, visible_tokens
+from tests.golden.fill import fill_state_dict
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+NAMES = ["parseq", "parseq_ltr"]
+TOY = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2, "dropout": 0.0}
+
+
+def golden(name: str) -> dict[str, torch.Tensor]:
+    with np.load(GOLDEN / name) as file:
+        return {key: torch.from_numpy(np.asarray(file[key])) for key in file.files
+                if file[key].dtype.kind != "U"}
+
+
+def filled(name: str, **config):
+    """The published-size model in float64, filled as the reference was."""
+    model = create_model(name, **config)
+    model.load_state_dict(fill_state_dict(model.state_dict()))
+    return model.double().eval()
+
+
+def close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    error = (found - expected.double()).abs().max() / expected.double().abs().max()
+    assert error < 1e-6, f"relative error {error:.1e}"
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", NAMES)
+class TestPublished:
+    def test_names_shapes_and_count(self, name):
+        keys = json.loads((GOLDEN / f"{name}.keys.json").read_text())
+        model = create_model(name)
+        assert {k: list(v.shape) for k, v in model.state_dict().items()} == keys["state_dict"]
+        assert sum(p.numel() for p in model.parameters()) == keys["parameters"]
+
+    @torch.inference_mode()
+    def test_reading(self, name):
+        reference, model = golden(f"{name}.npz"), filled(name)
+        out = model(reference["images"].double())
+        close(out.logits, reference["logits"])
+        close(out.visual, reference["encoder"])
+        assert out.attention is None
+        if name == "parseq":
+            baseline = UpsampleBicubic(model)
+            close(baseline(reference["images_lr"].double()).logits, reference["logits_from_lr"])
+
+    @torch.inference_mode()
+    def test_teacher_forced(self, name):
+        reference = golden("parseq_training.npz")
+        out = filled(name)(
+            reference[f"{name}_images"].double(), reference["targets"], reference["permutations"]
+        )
+        close(out.logits, reference[f"{name}_logits"])
+        close(out.semantic, reference[f"{name}_semantic"])
+
+    @torch.inference_mode()
+    def test_words_that_end_at_different_steps(self, name):
+        reference, model = golden("lengths_parseq.npz"), filled(name)
+        model.head.bias[0] += reference[f"{name}_end_bias"]
+        images = reference[f"images_{model.image_size[0]}"].double()
+        image = model.layer.cross_attn.key_value(model.encoder(2 * images - 1))
+        ids = model.read_autoregressively(image)
+        expected = reference[f"{name}_autoregressive_logits"].argmax(-1)
+        assert ids.equal(expected[:, : ids.shape[1]])
+        close(model(images).logits, reference[f"{name}_refined_logits"])
+
+
+def test_targets_from_labels_are_the_published_ones():
+    reference = golden("parseq_training.npz")
+    with np.load(GOLDEN / "parseq_training.npz") as file:
+        words = file["words"].tolist()
+    labels, _ = ASCII94.encode(words)
+    extra = create_model("parseq_nano").prepare(labels, torch.Generator())
+    assert extra["targets"].equal(reference["targets"])
+
+
+def test_student_and_teacher_give_the_same_shapes():
+    labels, _ = ASCII94.encode(["word", "a"])
+    for name in ("parseq", "parseq_nano"):
+        teacher, student = create_model(name, **TOY), create_model(f"{name}_ltr", **TOY)
+        extra = teacher.prepare(labels, torch.Generator().manual_seed(0))
+        one = teacher(torch.rand(2, 3, *teacher.image_size), **extra)
+        other = student(torch.rand(2, 3, *student.image_size), **extra)
+        assert one.logits.shape == other.logits.shape == (len(extra["permutations"]), 2, 5, 95)
+        assert one.semantic.shape == other.semantic.shape
+        assert one.visual.shape == other.visual.shape
+
+
+def test_student_takes_all_but_the_patch_kernel():
+    teacher = create_model("parseq_nano", **TOY)
+    student = create_model("parseq_nano_ltr", **TOY)
+    kernel = student.encoder.patch_embed.proj.weight.detach().clone()
+    student.init_from_teacher(teacher)
+    source = teacher.state_dict()
+    for name, value in student.state_dict().items():
+        if name == "encoder.patch_embed.proj.weight":
+            assert value.equal(kernel)
+        else:
+            assert value.equal(source[name]), name
+
+
+def test_pooled_patch_kernel_reads_nearest_upsampled_images_as_the_teacher():
+    teacher = create_model("parseq_nano", **TOY).eval()
+    student = create_model("parseq_nano_ltr", **TOY).init_from_teacher(teacher, patch="pooled")
+    images = torch.rand(2, 3, 16, 64)
+    large = images.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    assert torch.allclose(student.eval()(images).visual, teacher(large).visual, atol=1e-5)
+
+
+def test_another_family_is_refused():
+    with pytest.raises(ValueError, match="parseq_nano_ltr cannot start from parseq_nano"):
+        create_model("parseq_nano_ltr", **TOY).init_from_teacher(
+            create_model("parseq_nano", **{**TOY, "width": 32})
+        )
+
+
+@pytest.mark.parametrize(("n", "expected"), [(0, 1), (1, 1), (2, 2), (3, 6), (4, 6), (9, 6)])
+def test_reading_orders(n, expected):
+    orders = reading_orders(n, torch.Generator().manual_seed(0))
+    assert orders.shape == (expected, n + 2)
+    assert orders.sort(-1).values.equal(torch.arange(n + 2).expand(expected, -1))
+    assert orders[0].equal(torch.arange(n + 2))
+    assert (orders[:, 0] == 0).all()
+    if expected > 1:
+        assert orders[1].tolist() == [0, *range(n + 1, 0, -1)]
+        assert (orders[2:, -1] == n + 1).all()
+        for one, mirrored in zip(orders[2::2], orders[3::2], strict=True):
+            assert one[1:-1].flip(0).equal(mirrored[1:-1])
+    if n in (3, 4):  # small pools are drawn without repetition
+        assert len({tuple(order) for order in orders.tolist()}) == expected
+    assert orders.equal(reading_orders(n, torch.Generator().manual_seed(0)))
+
+
+def test_visible_tokens_by_definition():
+    orders = reading_orders(5, torch.Generator().manual_seed(1))
+    visible = visible_tokens(orders)
+    for order, matrix in zip(orders.tolist(), visible, strict=True):
+        for query in range(1, len(order)):
+            seen = set(order[: order.index(query)])
+            expected = [token in seen for token in range(len(order) - 1)]
+            assert matrix[query - 1].tolist() == expected
+
+
+@pytest.mark.parametrize("words", [["", ""], ["a", ""], ["a", "b"]])
+def test_very_short_words_train(words):
+    """The published code fails on a batch whose longest word has 0 or 1 characters."""
+    model = create_model("parseq_nano", **TOY)
+    labels, _ = ASCII94.encode(words)
+    out = model(torch.rand(2, 3, 32, 128), **model.prepare(labels, torch.Generator()))
+    out.logits.sum().backward()
+    assert out.logits.isfinite().all()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_dropout_differs_between_orders():
+    model = create_model("parseq_nano", **{**TOY, "dropout": 0.5}).train()
+    labels, _ = ASCII94.encode(["word"])
+    extra = model.prepare(labels, torch.Generator())
+    extra["permutations"] = extra["permutations"][:1].expand(2, -1)
+    logits = model(torch.rand(1, 3, 32, 128), **extra).logits
+    assert not torch.allclose(logits[0], logits[1])
+    model.eval()
+    logits = model(torch.rand(1, 3, 32, 128), **extra).logits
+    assert torch.allclose(logits[0], logits[1])
+
+
+def test_images_of_another_size_or_type_are_refused():
+    model = create_model("parseq_nano_ltr", **TOY)
+    for images in (torch.rand(1, 3, 32, 128), torch.zeros(1, 3, 16, 64, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match=r"reads float images \(N, 3, 16, 64\)"):
+            model.read(images)
+    model.train()
+    assert len(model.read(torch.rand(2, 3, 16, 64))) == 2
+    assert model.training

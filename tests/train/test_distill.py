@@ -1,0 +1,283 @@
+"""The training loop: published trajectory, resuming, several processes, and what stops it."""
+
+import csv
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import notebook_launcher
+from safetensors.torch import load_file
+
+from kdltr.data import DataError
+from kdltr.losses import DistillationCriterion
+from kdltr.models import create_model
+from kdltr.train import DistillConfig, NonFiniteLoss, ResumeError, distill
+from kdltr.train.distill import Distillation, adam, rate_factor
+from tests.golden.fill import fill_state_dict
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+ROOT = Path(__file__).parents[2]
+
+
+def config(toy, path, **changes):
+    return DistillConfig(output_dir=str(path), **{**toy.settings, **changes})
+
+
+def weights(run):
+    return load_file(Path(run) / "last.safetensors")
+
+
+def same(one, other, tolerance=0.0):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert (value - other[name]).abs().max() <= tolerance, name
+
+
+def rows(run, name="metrics.csv"):
+    with (Path(run) / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parity
+def test_published_trajectory():
+    """Four steps of the published training, every number to 1e-6 (float64, no dropout)."""
+    reference = json.loads((GOLDEN / "training_parseq.json").read_text())
+    with np.load(GOLDEN / "parseq_training.npz") as file:
+        data = {key: torch.from_numpy(file[key]) for key in file.files if key != "words"}
+    teacher, student = create_model("parseq"), create_model("parseq_ltr", dropout=0.0)
+    for model in (teacher, student):
+        model.load_state_dict(fill_state_dict(model.state_dict()))
+    teacher.double().eval()
+    criterion = DistillationCriterion.for_model("parseq_ltr", soft_logits=0.0)
+    published = {f"sematic_loss.proj.{name}": value
+                 for name, value in criterion.semantic_loss.state_dict().items()}
+    filled = fill_state_dict(published)
+    criterion.semantic_loss.load_state_dict(
+        {name.removeprefix("sematic_loss.proj."): value for name, value in filled.items()}
+    )
+    distillation = Distillation(student, criterion).double().train()
+    settings = DistillConfig(output_dir="unused")
+    optimiser = adam(settings, student, criterion)
+    labels, lengths = student.charset.encode(reference["words"])
+    extra = student.prepare(labels, torch.Generator())
+    extra["permutations"] = torch.tensor(reference["parseq_permutations"])
+    with torch.no_grad():
+        taught = teacher(data["parseq_images"].double(), **extra)
+    for expected in reference["parseq"]:
+        terms = distillation(data["parseq_ltr_images"].double(), extra, taught, labels, lengths)
+        terms["total"].backward()
+        norm = torch.nn.utils.clip_grad_norm_(student.parameters(), settings.clip)
+        found = [terms[name].item() for name in reference["columns"][:-1]] + [norm.item()]
+        assert found == pytest.approx(expected, rel=1e-6)
+        optimiser.step()
+        optimiser.zero_grad()
+
+
+def test_a_run_and_what_it_leaves(toy, tmp_path):
+    seen = []
+    result = distill(config(toy, tmp_path), on_log=seen.append)
+    assert result.steps == 27 and result.pairs == 108  # 36 words in 9 batches, 3 epochs
+    assert result.labels["kept"] == 40
+    found = rows(tmp_path)
+    assert [int(row["step"]) for row in found] == [row["step"] for row in seen]
+    assert found[-1]["step"] == "27"
+    last = {name: float(value) for name, value in found[-1].items()}
+    total = sum(last[f"weighted_{n}"] for n in ("visual", "semantic", "cross_entropy",
+                                                "soft_logits"))
+    assert last["total"] == pytest.approx(total, rel=1e-5)
+    assert last["weighted_visual"] == pytest.approx(4 * last["visual"], rel=1e-5)
+    assert [row["step"] for row in rows(tmp_path, "validation.csv")] == ["5", "10", "15", "20",
+                                                                        "25", "27"]
+    assert result.weights.name == "best.safetensors" and result.weights.is_file()
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert json.loads((tmp_path / "config.json").read_text())["batch_size"] == 4
+    before = weights(tmp_path)
+    again = distill(config(toy, tmp_path))  # finished: nothing is done, nothing changes
+    assert again.steps == 27 and again.best_step == result.best_step
+    same(before, weights(tmp_path))
+    assert rows(tmp_path) == found
+
+
+def test_fine_tuning_needs_no_teacher_pass(toy, tmp_path, monkeypatch):
+    """Cross-entropy alone: the teacher only gives the starting weights."""
+    only = {"visual": 0.0, "semantic": 0.0, "soft_logits": 0.0, "cross_entropy": 1.0}
+    settings = config(toy, tmp_path, weights=only, epochs=1)
+    result = distill(settings)
+    last = {name: float(value) for name, value in rows(tmp_path)[-1].items()}
+    assert result.steps == 9
+    assert last["total"] == pytest.approx(last["cross_entropy"])
+
+
+def test_killed_in_mid_epoch_and_resumed_gives_the_same_bits(toy, tmp_path):
+    sizes = {**toy.settings["model"], "dropout": 0.1}  # the random state must come back too
+    settings = config(toy, tmp_path / "killed", model=sizes, epochs=4)
+    script = (
+        "import json, sys, time\n"
+        "from kdltr.train import DistillConfig, distill\n"
+        "def slow(row):\n"
+        "    print(row['step'], flush=True)\n"
+        "    time.sleep(0.1)\n"
+        "distill(DistillConfig.from_dict(json.loads(sys.argv[1])), on_log=slow)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, json.dumps(settings.to_dict())],
+        stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )
+    for line in process.stdout:
+        if int(line) >= 14:  # in the second of 4 epochs of 9 steps, between two checkpoints
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    process.stdout.close()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "last.safetensors").exists()
+    resumed = distill(settings)
+    distill(config(toy, tmp_path / "whole", model=sizes, epochs=4))
+    assert resumed.steps == 36
+    same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    kept = [{k: v for k, v in row.items() if k != "pairs_per_second"}
+            for row in rows(tmp_path / "killed")]
+    whole = [{k: v for k, v in row.items() if k != "pairs_per_second"}
+             for row in rows(tmp_path / "whole")]
+    assert kept == whole
+
+
+def test_resuming_under_other_settings_is_refused(toy, tmp_path):
+    distill(config(toy, tmp_path, epochs=1))
+    with pytest.raises(ResumeError, match=r"learning_rate was 0.001, is 0.01"):
+        distill(config(toy, tmp_path, epochs=1, learning_rate=0.01))
+    with pytest.raises(ResumeError, match=r"saved with 1 CPU thread"):
+        distill(config(toy, tmp_path, epochs=1, threads=2))
+    distill(config(toy, tmp_path, epochs=1, threads=2, allow_other_threads=True))
+    assert distill(config(toy, tmp_path, epochs=1, resume=False)).steps == 9
+
+
+RANK_SCRIPT = """
+import json, sys
+from kdltr.train import DistillConfig, distill
+distill(DistillConfig.from_dict(json.loads(sys.argv[1])))
+"""
+
+
+def _in_notebook(settings):
+    distill(DistillConfig.from_dict(settings))
+
+
+def _notebook(settings):
+    notebook_launcher(_in_notebook, (settings,), num_processes=2, use_port="0")
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "notebook_launcher"])
+def test_two_processes_match_accumulation(toy, tmp_path, launcher):
+    """Losses are per process: two of batch B do what one does that accumulates two of batch B."""
+    common = {"epochs": 1, "steps_per_epoch": 3, "log_every": 1}
+    settings = config(toy, tmp_path / "two", **common)
+    if launcher == "torchrun":
+        (tmp_path / "run.py").write_text(RANK_SCRIPT)
+        subprocess.run(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+             str(tmp_path / "run.py"), json.dumps(settings.to_dict())],
+            check=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1",
+                                                    "PYTHONPATH": str(ROOT)},
+            capture_output=True, timeout=240,
+        )
+    else:  # notebook_launcher forks, so it needs a process in which nothing has run yet
+        process = multiprocessing.get_context("spawn").Process(
+            target=_notebook, args=(settings.to_dict(),))
+        process.start()
+        process.join(240)
+        assert process.exitcode == 0
+    one = distill(config(toy, tmp_path / "one", accumulate=2, **common))
+    assert one.steps == 3
+    for mine, theirs in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+        for name in ("visual", "semantic", "cross_entropy", "soft_logits", "total"):
+            assert float(mine[name]) == pytest.approx(float(theirs[name]), abs=1e-5)
+    same(weights(tmp_path / "one"), weights(tmp_path / "two"), 1e-5)
+
+
+def test_a_non_finite_loss_names_term_step_and_words(toy, tmp_path, monkeypatch):
+    settings = config(toy, tmp_path, epochs=2)
+    distill(config(toy, tmp_path, epochs=2, steps_per_epoch=None))
+    state = (tmp_path / "state.pt").read_bytes()
+    monkeypatch.setattr("kdltr.losses.criterion.visual_focus_loss",
+                        lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    started = time.monotonic()
+    other = config(toy, tmp_path / "broken", epochs=2)
+    with pytest.raises(NonFiniteLoss, match=r"step 1: .*visual.*total") as caught:
+        distill(other)
+    assert any(repr(word) in str(caught.value) for word in ("seed", "yellow", "hornbill", "kiwi"))
+    assert not (tmp_path / "broken" / "state.pt").exists()
+    assert (tmp_path / "state.pt").read_bytes() == state
+    assert settings.epochs == 2 and time.monotonic() - started < 60
+
+
+def test_the_last_good_checkpoint_is_kept(toy, tmp_path, monkeypatch):
+    from kdltr.losses import criterion as module
+
+    good, calls = module.visual_focus_loss, []
+
+    def breaks_late(*arguments):
+        calls.append(1)
+        value = good(*arguments)
+        return value * float("nan") if len(calls) > 6 else value
+
+    monkeypatch.setattr(module, "visual_focus_loss", breaks_late)
+    with pytest.raises(NonFiniteLoss, match="step 7"):
+        distill(config(toy, tmp_path, epochs=2))
+    monkeypatch.undo()
+    assert distill(config(toy, tmp_path, epochs=2)).steps == 18  # goes on from step 4
+    assert all(value.isfinite().all() for value in weights(tmp_path).values())
+
+
+def test_bad_settings_and_data(toy, tmp_path):
+    with pytest.raises(DataError, match="batch of 100"):
+        distill(config(toy, tmp_path, batch_size=100))
+    with pytest.raises(ValueError, match="unknown setting 'learning_rat'.*'learning_rate'"):
+        DistillConfig.from_dict({"output_dir": "x", "learning_rat": 1})
+    with pytest.raises(ValueError, match="did you mean 'parseq_ltr'"):
+        DistillConfig(output_dir="x", student="parseq_lr")
+    with pytest.raises(ValueError, match="did you mean 'one_cycle'"):
+        config(toy, tmp_path, schedule="onecycle")
+    with pytest.raises(ValueError, match="batch_size must be at least 1, found 0"):
+        config(toy, tmp_path, batch_size=0)
+    with pytest.raises(ValueError, match="selection_data"):
+        config(toy, tmp_path, selection="published")
+
+
+def test_published_selection_sums_rounded_accuracies(toy, tmp_path):
+    path = str(toy.data)
+    result = distill(config(toy, tmp_path, epochs=1, selection="published",
+                            selection_data=(path, path)))
+    assert rows(tmp_path, "validation.csv")[-1]["n"] == "80"
+    assert result.best_accuracy == max(float(row["score"])
+                                       for row in rows(tmp_path, "validation.csv"))
+
+
+def test_rates():
+    published = DistillConfig(output_dir="x")
+    assert [rate_factor(published, 0, epoch, 100) for epoch in (0, 24, 25, 50)] == pytest.approx(
+        [1, 1, 0.1, 0.01])
+    cycle = DistillConfig(output_dir="x", schedule="one_cycle")
+    factors = [rate_factor(cycle, step, 0, 100) for step in range(100)]
+    assert factors.index(max(factors)) == 9 and factors[0] == pytest.approx(0.1)
+    assert factors[-1] < 0.01
+
+
+def test_the_published_optimiser():
+    student = create_model("parseq_nano_ltr")
+    criterion = DistillationCriterion.for_model(student)
+    optimiser = adam(DistillConfig(output_dir="x"), student, criterion)
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    proj = student.encoder.patch_embed.proj
+    assert rates[id(proj.weight)] == 1e-4 and rates[id(proj.bias)] == 5e-5
+    assert all(rates[id(p)] == 1e-4 for p in criterion.parameters())
+    assert len(rates) == len([*student.parameters(), *criterion.parameters()])
+    assert optimiser.defaults["betas"] == (0.5, 0.999)
