@@ -158,7 +158,7 @@ def other_tables(rows: Sequence[Row]) -> Iterable[Table]:
         for row in own:
             lines.setdefault((row.recogniser, row.method, row.subset, row.n), {})[row.metric] = row
         body = [
-            (Cell(recogniser), Cell(method), Cell(subset), number(None if n is None else float(n), 0),
+            (Cell(recogniser), Cell(method), Cell(subset), number(n and float(n), 0),
              *(measured(line[m]) if m in line else number(None) for m in metrics))
             for (recogniser, method, subset, n), line in lines.items()
         ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate import notebook_launcher
 from safetensors.torch import load_file
 
 from kdltr.data import DataError
@@ -160,19 +158,21 @@ def test_resuming_under_other_settings_is_refused(toy, tmp_path):
     assert distill(config(toy, tmp_path, epochs=1, resume=False)).steps == 9
 
 
-RANK_SCRIPT = """
+TORCHRUN = """
 import json, sys
 from kdltr.train import DistillConfig, distill
 distill(DistillConfig.from_dict(json.loads(sys.argv[1])))
 """
-
-
-def _in_notebook(settings):
-    distill(DistillConfig.from_dict(settings))
-
-
-def _notebook(settings):
-    notebook_launcher(_in_notebook, (settings,), num_processes=2, use_port="0")
+NOTEBOOK = """
+import json, socket, sys
+from accelerate import notebook_launcher
+from kdltr.train import DistillConfig, distill
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = str(free.getsockname()[1])
+settings = DistillConfig.from_dict(json.loads(sys.argv[1]))
+notebook_launcher(distill, (settings,), num_processes=2, use_port=port)
+"""
 
 
 @pytest.mark.parametrize("launcher", ["torchrun", "notebook_launcher"])
@@ -180,21 +180,15 @@ def test_two_processes_match_accumulation(toy, tmp_path, launcher):
     """Losses are per process: two of batch B do what one does that accumulates two of batch B."""
     common = {"epochs": 1, "steps_per_epoch": 3, "log_every": 1}
     settings = config(toy, tmp_path / "two", **common)
-    if launcher == "torchrun":
-        (tmp_path / "run.py").write_text(RANK_SCRIPT)
-        subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-             str(tmp_path / "run.py"), json.dumps(settings.to_dict())],
-            check=True, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1",
-                                                    "PYTHONPATH": str(ROOT)},
-            capture_output=True, timeout=240,
-        )
-    else:  # notebook_launcher forks, so it needs a process in which nothing has run yet
-        process = multiprocessing.get_context("spawn").Process(
-            target=_notebook, args=(settings.to_dict(),))
-        process.start()
-        process.join(240)
-        assert process.exitcode == 0
+    script = tmp_path / "run.py"
+    script.write_text(TORCHRUN if launcher == "torchrun" else NOTEBOOK)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run(
+        [sys.executable, *(torchrun if launcher == "torchrun" else []), str(script),
+         json.dumps(settings.to_dict())],
+        check=True, cwd=ROOT, timeout=240,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
     one = distill(config(toy, tmp_path / "one", accumulate=2, **common))
     assert one.steps == 3
     for mine, theirs in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):

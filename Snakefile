@@ -1,0 +1,60 @@
+# Which notebook, with which parameters, makes which result from what. The runs of a profile are
+# listed in params/<profile>/workflow.yaml; kdltr/workflow/plan.py explains that file.
+#
+# Start it with `make quick` or `python -m kdltr.workflow --profile quick`, which hold the
+# profile's lock and end orphans. What is out of date is decided by `params.key`, a digest of
+# parameters, code and inputs (kdltr/workflow/keys.py); file times mean nothing in a clone, hence
+# `ancient`. Checkpoints and partial notebooks are no declared outputs: Snakemake deletes those
+# of a job that fails.
+
+import sys
+
+from kdltr.workflow.plan import load_plan
+
+plan = load_plan(config.get("profile", "quick"))
+python = sys.executable
+
+
+rule all:
+    input:
+        plan.targets,
+
+
+for run in plan.runs:
+
+    rule:
+        name:
+            f"notebook_{run.name}"
+        input:
+            notebook=ancient(run.notebook),
+            parameters=[ancient(path) for path in run.parameter_files],
+            files=[ancient(path) for path in run.inputs],
+            needed=list(run.needed),
+        output:
+            run.outputs,
+        params:
+            key=run.key,
+            files=" ".join(f"-f {path}" for path in run.parameter_files),
+            label=run.label,
+            name=run.name,
+            folder=plan.folder,
+            executed=run.executed,
+            threads=run.threads,  # not Snakemake's, cut to --cores: results depend on it
+        threads: run.threads
+        shell:
+            "exec {python:q} -m kdltr.notebook {input.notebook} {params.executed} {params.files}"
+            " -p output_dir {params.folder} -p run {params.name} --label {params.label:q}"
+            " --threads {params.threads} --record {params.folder}/.workflow/jobs/{params.name}.json"
+
+
+if plan.report:
+
+    rule report:
+        input:
+            plan.results,
+        output:
+            plan.report,
+        params:
+            key=plan.report_key,
+        shell:
+            "exec {python:q} -m kdltr.report --profile {plan.profile}"

@@ -1,0 +1,71 @@
+"""Words to ids and back."""
+
+import math
+import pickle
+
+import pytest
+import torch
+
+from kdltr.charset import ALNUM36, ASCII94, Charset, alphanumeric_lower
+
+
+def logits_of(ids, classes, probability=0.9):
+    """Logits (1, T, C) whose softmax gives each id ``probability``."""
+    ids = torch.tensor([ids])
+    other = (1 - probability) / (classes - 1)
+    values = torch.full((*ids.shape, classes), math.log(other))
+    return values.scatter(-1, ids[..., None], math.log(probability))
+
+
+def test_the_published_orders():
+    assert ALNUM36.size == 37 and ASCII94.size == 95
+    ids, lengths = ALNUM36.encode(["aZ190"])
+    assert ids.tolist() == [[1, 26, 27, 35, 36, 0]] and lengths.tolist() == [6]
+    ids, _ = ASCII94.encode(["0azAZ~"])
+    assert ids.tolist() == [[1, 11, 36, 37, 62, 94, 0]]
+
+
+def test_padding_and_cutting():
+    ids, lengths = ASCII94.encode(["ab", "", "abcd"], steps=4)
+    assert ids.tolist() == [[11, 12, 0, 0], [0, 0, 0, 0], [11, 12, 13, 14]]
+    assert lengths.tolist() == [3, 1, 4]  # the last word has lost its end token
+
+
+def test_unknown_characters():
+    with pytest.raises(ValueError, match="'a-b' holds '-', which charset alnum36 lacks"):
+        ALNUM36.encode(["a-b"])
+    ids, lengths = ALNUM36.encode(["a-b"], unknown="end")
+    assert ids.tolist() == [[1, 0, 2, 0]] and lengths.tolist() == [4]
+    assert ALNUM36.filter("A-b c!") == "abc"
+    assert ASCII94.filter("café 5€") == "caf5"
+    with pytest.raises(ValueError, match="'error' or 'end'"):
+        ALNUM36.encode(["a"], unknown="drop")
+
+
+@pytest.mark.parametrize("charset", [ALNUM36, ASCII94])
+def test_round_trip(charset):
+    words = ["word", "", charset.characters[:25]]
+    ids, _ = charset.encode(words, steps=26)
+    readings = charset.decode(torch.nn.functional.one_hot(ids, charset.size) * 50.0)
+    assert [reading.text for reading in readings] == words
+
+
+def test_confidence_is_the_product_up_to_the_end_token():
+    reading = ASCII94.decode(logits_of([11, 12, 0, 5, 6], ASCII94.size))[0]
+    assert reading.text == "ab" and reading.confidence == pytest.approx(0.9**3)
+    unended = ASCII94.decode(logits_of([11, 12, 13], ASCII94.size))[0]
+    assert unended.text == "abc" and unended.confidence == pytest.approx(0.9**3)
+
+
+def test_logits_of_another_charset_are_refused():
+    with pytest.raises(ValueError, match=r"decodes logits \(N, T, 95\), found \(1, 2, 37\)"):
+        ASCII94.decode(torch.zeros(1, 2, 37))
+
+
+def test_evaluation_normaliser():
+    assert alphanumeric_lower("Ab-C 9!é") == "abc9"
+
+
+def test_pickles_and_compares():
+    assert pickle.loads(pickle.dumps(ASCII94)) == ASCII94 != ALNUM36
+    assert Charset("x", "ab").size == 3

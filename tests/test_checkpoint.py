@@ -1,0 +1,132 @@
+"""Checkpoints: every released layout, and everything that can be wrong with a file."""
+
+import pickle
+import re
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from kdltr.checkpoint import (
+    CheckpointError,
+    load_weights,
+    read_state,
+    read_weights,
+    save_state,
+    save_weights,
+)
+from kdltr.models import create_model
+
+TOY = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2}
+
+
+@pytest.fixture
+def model():
+    return create_model("parseq_nano", **TOY)
+
+
+@pytest.mark.parametrize("prefix", ["", "model.", "module.", "module.model."])
+@pytest.mark.parametrize("container", [None, "model", "state_dict", "state_dict_G"])
+def test_released_layouts(model, tmp_path, prefix, container):
+    state = {prefix + name: value for name, value in model.state_dict().items()}
+    content = state if container is None else {container: state, "epoch": 3}
+    torch.save(content, tmp_path / "weights.pt")
+    loaded = create_model("parseq_nano", tmp_path / "weights.pt", **TOY)
+    for name, value in model.state_dict().items():
+        assert loaded.state_dict()[name].equal(value)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_safetensors_round_trip(model, tmp_path, half):
+    save_weights(model, tmp_path / "w.safetensors", {"model": "parseq_nano", "step": 7}, half)
+    with safe_open(tmp_path / "w.safetensors", "pt") as file:
+        assert file.metadata() == {"model": "parseq_nano", "step": "7"}
+    other = create_model("parseq_nano", tmp_path / "w.safetensors", **TOY)
+    for name, value in model.state_dict().items():
+        assert other.state_dict()[name].dtype == torch.float32
+        expected = value.half().float() if half else value
+        assert other.state_dict()[name].equal(expected)
+
+
+def test_every_difference_is_listed(model, tmp_path):
+    state = model.state_dict()
+    state["head.bias"] = torch.zeros(3)
+    state["extra"] = torch.zeros(2)
+    del state["pos_queries"]
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError) as caught:
+        load_weights(model, tmp_path / "w.pt")
+    message = str(caught.value)
+    assert "3 differences" in message and "is it of another model" in message
+    assert "missing pos_queries (1, 26, 16)" in message
+    assert "unexpected extra (2,)" in message
+    assert "mis-shaped head.bias: expected (95,), found (3,)" in message
+
+
+def test_another_model(tmp_path):
+    torch.save(create_model("parseq_nano").state_dict(), tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match="does not fit parseq_nano_ltr"):
+        create_model("parseq_nano_ltr", tmp_path / "w.pt")
+
+
+def test_missing(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*data/README\.md"):
+        read_weights(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+def test_truncated(model, tmp_path, name, share):
+    path = tmp_path / name
+    if name.endswith(".pt"):
+        torch.save(model.state_dict(), path)
+    else:
+        save_weights(model, path, {})
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match=f"{re.escape(str(path))} (cannot be read|is refused)"):
+        read_weights(path)
+
+
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.pt")
+    (tmp_path / "old.pt").write_bytes(pickle.dumps(Evil()))
+    for name in ("evil.pt", "old.pt"):
+        with pytest.raises(CheckpointError, match="is refused"):
+            read_weights(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_files_without_weights(tmp_path):
+    torch.save({"note": "no tensors"}, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match=r"holds no weights.*note"):
+        read_weights(tmp_path / "w.pt")
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match="holds list"):
+        read_weights(tmp_path / "list.pt")
+
+
+def test_a_failed_save_keeps_the_old_file(model, tmp_path, monkeypatch):
+    save_state(tmp_path / "state.pt", {"step": 1})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kdltr.checkpoint.torch.save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_state(tmp_path / "state.pt", {"step": 2})
+    assert read_state(tmp_path / "state.pt") == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_unknown_model_and_setting():
+    with pytest.raises(ValueError, match="unknown model 'parsek'; did you mean 'parseq'"):
+        create_model("parsek")
+    with pytest.raises(ValueError, match="no setting 'widht'; did you mean 'width'"):
+        create_model("parseq_nano", widht=3)
+    with pytest.raises(ValueError, match="do not tile"):
+        create_model("parseq_nano", patch=(5, 4))

@@ -1,0 +1,60 @@
+"""Comparisons of two methods, against numbers worked out by hand."""
+
+import pandas as pd
+import pytest
+
+from kdltr.compare import claim, claim_table, paired_difference, pick_examples
+from kdltr.scores import score
+
+
+def scores(right, wrong):
+    """`right` words read right, then `wrong` ones wrong (0/1 per word in `right` if a string)."""
+    pattern = right if isinstance(right, str) else "1" * right + "0" * wrong
+    return score(pd.DataFrame({
+        "subset": "easy", "index": range(len(pattern)), "label": "ab", "image": "00000000",
+        "reading": ["ab" if c == "1" else "x" for c in pattern], "confidence": 0.5,
+    }))  # fmt: skip
+
+
+def test_paired_difference_is_that_of_paired_proportions():
+    # 30 words only the first reads, 10 only the second, 60 both: variance (40 − 400 / 100) / 100².
+    a, b = scores("1" * 90 + "0" * 10, 0), scores("1" * 60 + "0" * 30 + "1" * 10, 0)
+    difference, low, high = paired_difference(a, b)
+    assert difference == pytest.approx(20.0)
+    assert high - difference == pytest.approx(1.959964 * 36**0.5)
+    assert difference - low == pytest.approx(1.959964 * 36**0.5)
+
+
+def test_methods_that_read_alike_have_no_interval_and_are_indistinguishable():
+    a = scores(5, 5)
+    assert paired_difference(a, a) == (0.0, 0.0, 0.0)
+    assert claim("x", a, a)["here"] == "indistinguishable"
+
+
+def test_a_claim_is_judged_by_data_counts_and_points():
+    a, b = scores(100, 0), scores(90, 10)  # ten points
+    made = claim("a beats b", a, b, published=10.4, n_published=100)
+    assert made["verdict"] == "reproduced" and made["here"] == "holds" and made["p"] < 0.01
+    assert claim("", a, b, 20.0, 100)["verdict"] == "not reproduced"
+    assert claim("", a, b, 10.0, 4373)["verdict"] == "different data"
+    assert claim("", a, b, 10.0, 100, same_data=False)["verdict"] == "different data"
+    assert claim("", b, a)["here"] == "the reverse holds"
+    assert claim("", a, b)["verdict"] == "not in the paper"
+
+
+def test_other_images_are_refused():
+    with pytest.raises(ValueError, match="same images"):
+        claim("x", scores(3, 0), scores(2, 0))
+
+
+def test_the_table_is_for_people():
+    row = claim_table([claim("a beats b", scores(100, 0), scores(50, 50), 2.93, 4373)]).iloc[0]
+    assert row["published"] == "+2.93" and row["measured"] == "+50.00"
+    assert row["McNemar p"] == "< 0.001"
+
+
+def test_examples_are_spread_over_each_outcome():
+    a, b = scores("1" * 8 + "0" * 8, 0), scores("0" * 8 + "1" * 2 + "0" * 6, 0)
+    chosen = pick_examples(a, b, each=2)
+    assert list(chosen["outcome"]) == ["only first"] * 2 + ["only second"] * 2 + ["neither"] * 2
+    assert list(chosen["index"]) == [0, 4, 8, 9, 10, 13]

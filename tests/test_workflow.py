@@ -1,0 +1,323 @@
+"""The workflow on a tiny profile: content decides what runs, and kills lose nothing."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from kdltr.workflow import engine, keys, tidy
+from kdltr.workflow.plan import load_plan
+from kdltr.workflow.processes import (
+    JobRecord,
+    ProfileLock,
+    WorkflowError,
+    describe,
+    end_recorded,
+)
+
+STEPS = 12
+STARTED: list[subprocess.Popen] = []  # ended with the test, should it fail
+PLAN = """
+report: false
+runs:
+  count:
+    outputs: ["results/{profile}/count.txt"]
+  total:
+    needs: [count]
+"""
+# Counts with a checkpoint, as a training does; each step signs the log with its process. The
+# first life slows down after some steps, so that even a busy machine can kill it in the middle.
+COUNT = """
+import json, os, time
+from pathlib import Path
+folder = Path(output_dir) / run
+folder.mkdir(parents=True, exist_ok=True)
+state = folder / "state.json"
+step = json.loads(state.read_text())["step"] if state.exists() else 0
+resumed = step > 0
+while step < steps:
+    time.sleep(0.02 if resumed or step < 4 else pause)
+    with open(folder / "log.txt", "a") as log:
+        log.write(f"{os.getpid()} {step}\\n")
+    step += 1
+    (folder / "state.tmp").write_text(json.dumps({"step": step}))
+    os.replace(folder / "state.tmp", state)
+Path(output_dir, f"{run}.txt").write_text(str(step))
+Path(output_dir, f"{run}.json").write_text(json.dumps({"step": step}))
+"""
+TOTAL = """
+import json
+from pathlib import Path
+step = json.loads(Path(output_dir, "count.json").read_text())["step"]
+Path(output_dir, f"{run}.json").write_text(json.dumps({"total": step}))
+"""
+
+
+def write_notebook(path: Path, parameters: str, *cells: str) -> None:
+    """A notebook with one `parameters` cell and some code cells."""
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    book = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells)])
+    book.metadata["kernelspec"] = {
+        "name": "python3",
+        "language": "python",
+        "display_name": "Python 3",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(book, path)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Path]:
+    """A repository root with the profile `tiny` of two notebooks."""
+    common = 'output_dir: str = "results/tiny"\nrun: str = "count"\n'
+    write_notebook(
+        tmp_path / "notebooks/count.ipynb", f"{common}steps: int = 2\npause: float = 0.0", COUNT
+    )
+    write_notebook(tmp_path / "notebooks/total.ipynb", common, TOTAL)
+    params = tmp_path / "params/tiny"
+    params.mkdir(parents=True)
+    (params / "workflow.yaml").write_text(PLAN)
+    (params / "count.yaml").write_text(f"steps: {STEPS}\npause: 4.0\n")
+    (params / "total.yaml").write_text("{}\n")
+    yield tmp_path
+    for process in STARTED:
+        process.kill()
+    STARTED.clear()
+    end_recorded(tmp_path / "results/tiny/.workflow/jobs")
+
+
+def start(project: Path) -> subprocess.Popen:
+    """`python -m kdltr.workflow --profile tiny` in a session of its own."""
+    command = [sys.executable, "-m", "kdltr.workflow", "--profile", "tiny", "--cores", "1"]
+    environment = os.environ | {"KDLTR_ROOT": str(project)}
+    process = subprocess.Popen(
+        command,
+        cwd=project,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    STARTED.append(process)
+    return process
+
+
+def finish(process: subprocess.Popen, status: int = 0) -> str:
+    """Wait for the end, check the exit status, return what was said."""
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == status, said
+    return said
+
+
+def wait_for_steps(project: Path, count: int) -> list[str]:
+    """The log of `count.ipynb` once it has at least `count` lines."""
+    log = project / "results/tiny/count/log.txt"
+    limit = time.monotonic() + 120
+    while time.monotonic() < limit:
+        lines = log.read_text().splitlines() if log.exists() else []
+        if len(lines) >= count:
+            return lines
+        time.sleep(0.05)
+    raise AssertionError(f"expected {count} steps in {log} within 120 s, found {lines}")
+
+
+def check_complete(project: Path) -> list[str]:
+    """Every step once, in order, with no line of an earlier writer after one of a later."""
+    lines = wait_for_steps(project, STEPS)
+    writers = [line.split()[0] for line in lines]
+    assert [int(line.split()[1]) for line in lines] == list(range(STEPS))
+    changes = [b for a, b in itertools.pairwise(writers) if a != b]
+    assert len(changes) == len(set(writers)) - 1, "a writer came back: two ran at once"
+    assert json.loads((project / "results/tiny/total.json").read_text()) == {"total": STEPS}
+    assert not list((project / "results/tiny/.workflow/jobs").glob("*.json"))
+    return list(dict.fromkeys(writers))
+
+
+def kernel_of(project: Path) -> psutil.Process:
+    """The kernel that counts."""
+    return psutil.Process(int(wait_for_steps(project, 3)[-1].split()[0]))
+
+
+def test_sigkill_of_snakemake_and_its_parent_leaves_an_orphan_that_the_next_run_ends(project):
+    first = start(project)
+    kernel = kernel_of(project)
+    record = json.loads((project / "results/tiny/.workflow/jobs/snakemake.json").read_text())
+    os.kill(first.pid, signal.SIGKILL)
+    os.kill(record["processes"][0]["pid"], signal.SIGKILL)
+    first.wait()
+    first.stderr.close()
+    seen = len(wait_for_steps(project, 3))
+    wait_for_steps(project, seen + 1)  # the orphan goes on writing
+    assert kernel.is_running()
+    said = finish(start(project))
+    assert "ending what is left of" in said
+    assert not kernel.is_running()
+    assert len(check_complete(project)) == 2
+
+
+def test_sigkill_of_the_kernel_fails_the_run_and_the_next_goes_on(project):
+    first = start(project)
+    kernel = kernel_of(project)
+    second = start(project)  # while the first holds the profile
+    assert "is being written by process" in finish(second, 2)
+    kernel.send_signal(signal.SIGKILL)
+    said = finish(first, 1)
+    assert "the kernel died" in said
+    assert "run the same command to go on" in said
+    assert (project / "results/tiny/notebooks/count.failed.ipynb").exists()
+    assert not (project / "results/tiny/count.json").exists()
+    finish(start(project))
+    assert len(check_complete(project)) == 2
+    assert not (project / "results/tiny/notebooks/count.failed.ipynb").exists()
+    check_idle_then_changed(project)
+
+
+def check_idle_then_changed(project: Path) -> None:
+    """After a complete run: new file times run nothing, new content does."""
+    for path in (*project.glob("notebooks/*"), *project.glob("params/tiny/*")):
+        os.utime(path)
+    assert "started" not in finish(start(project))
+    (project / "params/tiny/count.yaml").write_text(f"steps: {STEPS - 4}\npause: 0.0\n")
+    said = finish(start(project))
+    assert "count (1/2): started" in said and "total (2/2): finished" in said
+    assert json.loads((project / "results/tiny/total.json").read_text()) == {"total": STEPS - 4}
+    assert (project / "results/tiny/count.superseded/state.json").exists()
+    published = tidy.publish("tiny", project)
+    names = sorted(str(p.relative_to(published)) for p in published.rglob("*") if p.is_file())
+    assert names == ["count.json", "notebooks/count.ipynb", "notebooks/total.ipynb", "total.json"]
+    assert str(project) not in (published / "notebooks/count.ipynb").read_text()
+    tidy.clean("tiny", project)
+    assert not (project / "results/tiny").exists() and published.exists()
+
+
+def test_the_plan_orders_runs_and_its_keys_follow_content(project):
+    plan = load_plan("tiny", project)
+    assert [run.name for run in plan.runs] == ["count", "total"]
+    assert plan.runs[1].needed == ("results/tiny/count.json", "results/tiny/count.txt")
+    (project / "params/tiny/count.yaml").write_text("steps: 3\n")
+    changed = load_plan("tiny", project)
+    assert [a.key != b.key for a, b in zip(plan.runs, changed.runs, strict=True)] == [True, True]
+
+
+def test_a_profile_can_build_on_another(project):
+    (project / "params/small").mkdir()
+    (project / "params/small/workflow.yaml").write_text("base: tiny\nruns: {count: {threads: 2}}\n")
+    (project / "params/small/count.yaml").write_text("steps: 1\n")
+    run = load_plan("small", project).runs[0]
+    assert run.parameter_files == ("params/tiny/count.yaml", "params/small/count.yaml")
+    assert run.outputs[:2] == ("results/small/count.json", "results/small/count.txt")
+    assert run.threads == 2
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ("runs: {count: {note: x}}", "unknown keys"),
+        ("rums: {}", "unknown keys"),
+        ("runs: {count: {needs: [absent]}}", "unknown run"),
+        ("runs: {count: {inputs: [data/absent.pt]}}", "missing: data/absent.pt"),
+        ("runs: {absent: {}}", "notebooks/absent.ipynb, params/tiny/absent.yaml"),
+    ],
+)
+def test_a_bad_plan_is_a_clear_error(project, plan, message):
+    (project / "params/tiny/workflow.yaml").write_text(plan)
+    with pytest.raises(WorkflowError, match=message):
+        load_plan("tiny", project)
+
+
+def test_an_unknown_profile_suggests_the_nearest(project):
+    with pytest.raises(WorkflowError, match="did you mean 'tiny'"):
+        load_plan("tinny", project)
+
+
+def test_keys_see_code_but_neither_comments_nor_docstrings(tmp_path):
+    package = tmp_path / "kdltr"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "models/__init__.py").write_text("")
+    (package / "plots.py").write_text("width = 1\n")
+    module = package / "models/crnn.py"
+    module.write_text('"""One."""\nfrom ..plots import width\nsize = 3\n')
+
+    def both() -> tuple[str, str]:
+        source = "import kdltr.models"
+        return (
+            keys.library_digest(source, package),
+            keys.library_digest(source, package, keys.LEAVES),
+        )
+
+    first = both()
+    module.write_text('"""Two."""\nfrom ..plots import width\nsize = 3  # three\n')
+    assert both() == first
+    (package / "plots.py").write_text("width = 2\n")
+    assert both()[0] != first[0] and both()[1] == first[1]
+    module.write_text('"""One."""\nfrom ..plots import width\nsize = 4\n')
+    assert both()[1] != first[1]
+
+
+def test_large_files_are_keyed_by_size_and_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(keys, "WHOLE", 10)
+    monkeypatch.setattr(keys, "END", 2)
+    path = tmp_path / "data.mdb"
+    digests = set()
+    for content in (b"0123456789ab", b"0123456789aX", b"X123456789ab", b"0123456789aab"):
+        path.write_bytes(content)
+        digests.add(keys.file_digest(path))
+    assert len(digests) == 4
+
+
+def test_a_record_never_ends_a_stranger_with_a_reused_id(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
+        entry = describe(psutil.Process(stranger.pid))
+        entry["created"] -= 100  # the recorded process started earlier and has ended
+        record = {"host": os.uname().nodename, "processes": [entry | {"session": True}]}
+        (tmp_path / "job.json").write_text(json.dumps(record))
+        assert end_recorded(tmp_path) == 0
+        assert stranger.poll() is None
+        JobRecord(tmp_path / "job.json", psutil.Process(stranger.pid))
+        assert end_recorded(tmp_path) == 1
+        assert stranger.wait(10) == -signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_job_of_another_machine_that_shows_life_stops_the_run(tmp_path):
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({"host": "node17", "processes": []}))
+    with pytest.raises(WorkflowError, match="still running on node17"):
+        end_recorded(tmp_path)
+    os.utime(path, (time.time() - 1000,) * 2)
+    assert end_recorded(tmp_path) == 0 and not path.exists()
+
+
+def test_one_lock_per_profile(tmp_path):
+    with (
+        ProfileLock(tmp_path / "lock"),
+        pytest.raises(WorkflowError, match=str(os.getpid())),
+        ProfileLock(tmp_path / "lock"),
+    ):
+        pass
+    with ProfileLock(tmp_path / "lock"):
+        pass
+
+
+def test_the_committed_copy_cannot_be_cleaned(tmp_path):
+    with pytest.raises(WorkflowError, match="is no profile"):
+        tidy.clean("reference", tmp_path)
+
+
+def test_all_missing_data_is_reported_before_anything_runs(project):
+    text = (project / "params/tiny/workflow.yaml").read_text()
+    (project / "params/tiny/workflow.yaml").write_text("verify: [absent-1, absent-2]\n" + text)
+    with pytest.raises(WorkflowError, match=r"(?s)not all data is in place.*absent-1.*absent-2"):
+        engine.run("tiny", project)
+    assert not (project / ".snakemake").exists()
