@@ -1,7 +1,8 @@
 """kdltr: low-resolution text recognition by knowledge distillation (Guo et al., ACM MM 2023)."""
 
-from kdltr.charset import ALNUM36, ASCII94, Charset, Reading
-from kdltr.models import ModelOutput, Recogniser, create_model, list_models
+from __future__ import annotations
+
+from typing import Any
 
 __all__ = [
     "ALNUM36",
@@ -13,3 +14,12 @@ __all__ = [
     "create_model",
     "list_models",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import models at first use: the workflow starts many processes that need no torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kdltr import charset, models
+
+    return getattr(models if hasattr(models, name) else charset, name)

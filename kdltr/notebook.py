@@ -233,14 +233,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         parameters = read_parameters(options.parameters_file, options.parameter)
-        run_notebook(
-            options.source,
-            options.target,
-            parameters,
-            options.label,
-            options.threads,
-            options.record,
-        )
+        extra = (options.label, options.threads, options.record)
+        run_notebook(options.source, options.target, parameters, *extra)
     except NotebookError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.status

@@ -57,7 +57,7 @@ def contact_sheet(pairs: Sequence[tuple], columns: int = 4, title: str = "") -> 
             height so that what differs is what the camera lost.
     """
     rows = -(-len(pairs) // columns)
-    figure, axes = _figure(2.9 * columns, 0.78 * rows + 0.3, rows, 2 * columns, squeeze=False)
+    figure, axes = _figure(2.1 * columns, 0.58 * rows + 0.3, rows, 2 * columns, squeeze=False)
     for place in axes.flat:
         place.set_axis_off()
     for number, (hr, lr, label) in enumerate(pairs):
@@ -65,7 +65,7 @@ def contact_sheet(pairs: Sequence[tuple], columns: int = 4, title: str = "") -> 
         for image, place in ((lr, axes[row, 2 * column]), (hr, axes[row, 2 * column + 1])):
             # Words differ in shape: stretched as the recogniser's input is, to 1 : 4.
             place.imshow(image, extent=(0, 4, 0, 1), interpolation="nearest", aspect="equal")
-        axes[row, 2 * column].set_title(_plain(label), fontsize=8, loc="left", pad=2)
+        axes[row, 2 * column].set_title(_plain(label), fontsize=7, loc="left", pad=2)
     if title:
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure

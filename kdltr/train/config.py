@@ -49,7 +49,7 @@ class DistillConfig(_Settings):
     output_dir: str
     data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
     teacher: str = "parseq"
-    teacher_weights: str | None = "data/weights/parseq-bb5792a6.pt"
+    teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"
     student: str = "parseq_ltr"
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
     patch_init: str = "random"  # or "pooled" (kdltr.models.parseq)

@@ -1,0 +1,40 @@
+"""README says what is true: its table comes from results/reference/, its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from kdltr.models import list_models
+from kdltr.results.readme import refreshed
+from kdltr.train import DistillConfig
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_is_the_one_of_the_reference_results():
+    assert "<!-- table: results/reference/quick/04_textzoom.json -->" in README
+    assert (ROOT / "results/reference/quick/04_textzoom.json").is_file()
+    assert refreshed(README, ROOT) == README, "run `make publish PROFILE=quick`"
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
+def test_links(target):
+    assert (ROOT / target).exists()
+
+
+def test_make_targets_and_profiles_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake ([a-z]+)\b", README)):
+        assert re.search(rf"^{target}:|^[a-z ]*\b{target}\b[a-z ]*:", makefile, re.MULTILINE), target
+    for profile in ("quick", "ci", "paper", "weights"):
+        assert (ROOT / "params" / profile / "workflow.yaml").is_file()
+
+
+def test_the_python_examples_use_names_that_exist():
+    for name in re.findall(r"create_model\(\"(\w+)\"", README):
+        assert name in list_models()
+    settings = set(DistillConfig.__dataclass_fields__)
+    for call in re.findall(r"DistillConfig\((.*?)\n?\)", README, re.DOTALL):
+        assert set(re.findall(r"(\w+)=", call)) <= settings
