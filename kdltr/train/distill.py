@@ -35,6 +35,7 @@ from kdltr.train.state import RunState
 from kdltr.train.watch import LossWatch
 
 log = logging.getLogger(__name__)
+FITTED_ON = 1000  # images; least squares has some hundred unknowns a channel
 
 
 class Distillation(nn.Module):
@@ -60,8 +61,7 @@ def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
     """The frozen teacher, and the student that starts from it."""
     teacher = create_model(config.teacher, config.teacher_weights, **config.model)
     student = create_model(config.student, **config.model)
-    options = {} if config.patch_init == "random" else {"patch": config.patch_init}
-    return teacher.requires_grad_(False).eval(), student.init_from_teacher(teacher, **options)
+    return teacher.requires_grad_(False).eval(), student.init_from_teacher(teacher)
 
 
 def distill(
@@ -110,6 +110,9 @@ def distill(
     unknown = "end" if config.labels == "published" and student.steps else "error"
     labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
     train, held_out = split(len(words), config.validation, config.seed)
+    if config.patch_init == "fitted":
+        some = pairs.lr[kept[:: max(1, len(kept) // FITTED_ON)]]
+        student.fit_patches(teacher, some.float() / 255)
     selector = Selector(config, run, pairs.subset([kept[i] for i in held_out.tolist()]))
     pairs = pairs.subset([kept[i] for i in train.tolist()]).to(device)
     labels, lengths = labels[train], lengths[train]

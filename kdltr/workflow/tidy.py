@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 from kdltr.atomic import atomic_path
-from kdltr.results.readme import refresh
 from kdltr.workflow.engine import lock_of
 from kdltr.workflow.plan import load_plan
 from kdltr.workflow.processes import WorkflowError, end_recorded
@@ -43,6 +42,8 @@ def publish(profile: str, root: Path) -> Path:
                     _copy(path, temporary / path.relative_to(source), root)
     readme = root / "README.md"
     if readme.is_file():  # its table quotes these results
+        from kdltr.results.readme import refresh  # imports torch, which nothing else here needs
+
         refresh(readme)
     logger.info("published %s as %s", plan.folder, target.relative_to(root))
     return target
