@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from kdltr.charset import Charset, Reading
-from kdltr.models.output import ModelOutput
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +93,3 @@ class Recogniser(nn.Module):
             "%s: %d tensors from %s, own start for %s", self.name, len(copied), teacher.name, kept
         )
         return self
-
-
-__all__ = ["ModelOutput", "Recogniser"]
