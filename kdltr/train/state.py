@@ -49,7 +49,7 @@ class RunState:
             "threads": torch.get_num_threads(),
             "processes": processes,
             "torch": str(torch.__version__),
-            "cpu": platform.processor() or platform.machine(),
+            "cpu": _cpu_model(),
         }
 
     def save(self, step: int, best: dict[str, Any], main: bool = True) -> None:
@@ -111,6 +111,16 @@ class RunState:
         if machine != self.machine:
             log.warning("%s was saved on %s, this is %s: last bits may differ", self.path, machine,
                         self.machine)
+
+
+def _cpu_model() -> str:
+    """The processor's name as Linux gives it, elsewhere what Python knows."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
 
 
 def _plain(value: Any) -> Any:
