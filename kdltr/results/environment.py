@@ -16,6 +16,7 @@ import torch
 
 from kdltr.data.environments import environment
 from kdltr.data.folder import is_folder
+from kdltr.processor import cpu_model
 from kdltr.data.lmdb import PairedWords, Words, open_pairs, open_words
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +65,7 @@ def hardware() -> dict[str, Any]:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_model(),
         "cores": cores,
         "threads": torch.get_num_threads(),
         "memory": psutil.virtual_memory().total,
@@ -110,13 +111,3 @@ def _open(path: str | os.PathLike):
     with environment(path).begin() as transaction:
         paired = transaction.get(b"image-000000001") is None
     return PairedWords(path) if paired else Words(path)
-
-
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            lines = [line.partition(":") for line in file]
-    except OSError:
-        lines = []
-    named = [value.strip() for key, _, value in lines if key.strip() == "model name"]
-    return next(filter(None, [*named, platform.processor(), platform.machine()]), "unknown")

@@ -1,6 +1,6 @@
 """Training: distilling students, and teachers from rendered words (DESIGN §5)."""
 
-from kdltr.train.config import PUBLISHED_WEIGHTS, DistillConfig, PretrainConfig
+from kdltr.train.config import DistillConfig, PretrainConfig
 from kdltr.train.distill import distill
 from kdltr.train.pretrain import pretrain
 from kdltr.train.result import RunResult
@@ -8,7 +8,6 @@ from kdltr.train.state import ResumeError
 from kdltr.train.watch import NonFiniteLoss
 
 __all__ = [
-    "PUBLISHED_WEIGHTS",
     "DistillConfig",
     "NonFiniteLoss",
     "PretrainConfig",

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from kdltr.losses.criterion import WEIGHTS
 from kdltr.models import list_models, nearest
-
-# The published criterion; all but cross-entropy at 0 is plain fine-tuning.
-PUBLISHED_WEIGHTS = {"visual": 4.0, "semantic": 2.0, "cross_entropy": 0.025, "soft_logits": 20.0}
 
 
 class _Settings:
@@ -53,7 +51,7 @@ class DistillConfig(_Settings):
     student: str = "parseq_ltr"
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
     patch_init: str = "random"  # or "fitted" (PARSeq.fit_patches)
-    weights: dict[str, float] = field(default_factory=lambda: dict(PUBLISHED_WEIGHTS))
+    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     path_score: str = "published"  # or "log_normalised" (kdltr.losses)
     labels: str = "filtered"  # or "published" (kdltr.data.loader.select_labels)
     epochs: int = 75

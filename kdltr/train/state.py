@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from kdltr.checkpoint import read_state, save_state
+from kdltr.processor import cpu_model
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class RunState:
             "threads": torch.get_num_threads(),
             "processes": processes,
             "torch": str(torch.__version__),
-            "cpu": _cpu_model(),
+            "cpu": cpu_model(),
         }
 
     def save(self, step: int, best: dict[str, Any], main: bool = True) -> None:
@@ -111,16 +111,6 @@ class RunState:
         if machine != self.machine:
             log.warning("%s was saved on %s, this is %s: last bits may differ", self.path, machine,
                         self.machine)
-
-
-def _cpu_model() -> str:
-    """The processor's name as Linux gives it, elsewhere what Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
 
 
 def _plain(value: Any) -> Any:
