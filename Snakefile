@@ -41,6 +41,8 @@ for run in plan.runs:
             executed=run.executed,
             threads=run.threads,  # not Snakemake's, cut to --cores: results depend on it
         threads: run.threads
+        resources:
+            gpu=run.gpu,
         shell:
             "exec {python:q} -m kdltr.notebook {input.notebook} {params.executed} {params.files}"
             " -p output_dir {params.folder} -p run {params.name} --label {params.label:q}"

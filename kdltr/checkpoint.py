@@ -86,6 +86,27 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     model.load_state_dict(found)
 
 
+def load_matching(model: nn.Module, path: str | Path) -> list[str]:
+    """Load what a checkpoint of a related model shares with this one: same name, same shape.
+
+    Returns:
+        Names of the model's entries that keep their own start.
+
+    Raises:
+        CheckpointError: as `read_weights`, or nothing is shared.
+    """
+    found, expected = read_weights(path), model.state_dict()
+    shared = {
+        name: value for name, value in found.items()
+        if name in expected and value.shape == expected[name].shape
+    }
+    if not shared:
+        name = getattr(model, "name", type(model).__name__)
+        raise CheckpointError(f"{path} shares no entry with {name}; is it of a related model?")
+    model.load_state_dict(shared, strict=False)
+    return [name for name in expected if name not in shared]
+
+
 def save_weights(
     model: nn.Module, path: str | Path, metadata: Mapping[str, Any], half: bool = False
 ) -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from kdltr.data.loader import WordPairs
 from kdltr.scores import Scores, mcnemar, verdict
 
 SURE = 0.05  # two-sided p of McNemar's test above which two methods are indistinguishable
@@ -34,6 +36,7 @@ def claim(
     published: float | None = None,
     n_published: int | None = None,
     same_data: bool = True,
+    same_model: bool = True,
 ) -> dict[str, Any]:
     """A claim "`better` reads more words than `worse`" with what was measured, as JSON values.
 
@@ -42,6 +45,7 @@ def claim(
         published: difference in points that the paper states; None if it states none.
         n_published: images behind it.
         same_data: False for other data than the paper's.
+        same_model: False for a recogniser of another size than the published one.
 
     Returns:
         claim, published, measured, low, high (points), p (McNemar's exact test), n, verdict (of
@@ -54,6 +58,8 @@ def claim(
         judged = "not in the paper"
     else:
         judged = verdict(published, measured, n_published, better.n, same_data)
+        if judged != "different data" and not same_model:
+            judged = "different model"
     return {
         "claim": text, "published": published, "measured": measured, "low": low, "high": high,
         "p": p, "n": better.n, "verdict": judged, "here": here,
@@ -98,3 +104,31 @@ def pick_examples(first: Scores, second: Scores, each: int = 4) -> pd.DataFrame:
         step = max(len(rows) // each, 1)
         parts.append(rows.iloc[::step].head(each))
     return pd.concat(parts, ignore_index=True)
+
+
+def example_rows(
+    chosen: pd.DataFrame,
+    data: Mapping[str, WordPairs],
+    scores: Mapping[str, Mapping[str, Scores]],
+) -> list[dict[str, Any]]:
+    """What `kdltr.plots.examples` draws.
+
+    Args:
+        chosen: from `pick_examples`.
+        data: the pairs by subset.
+        scores: `scores[method][subset]`.
+
+    Returns:
+        For each word lr, hr (uint8, H × W × 3), label, and the reading by method.
+    """
+
+    def pixels(image: Any) -> np.ndarray:
+        return image.permute(1, 2, 0).cpu().numpy()
+
+    return [
+        {"label": word.label, "lr": pixels(data[word.subset].lr[word.index]),
+         "hr": pixels(data[word.subset].hr[word.index])}
+        | {method: found[word.subset].predictions["reading"][word.index]
+           for method, found in scores.items()}
+        for word in chosen.itertuples()
+    ]  # fmt: skip

@@ -60,7 +60,7 @@ def evaluate(
         pairs = load_pairs(pairs)
     if len(pairs) == 0:
         raise ValueError("expected words to evaluate on, found none; check the data's path")
-    images = _images_for(model, pairs)
+    images = images_for(model, pairs)
     device = next((parameter.device for parameter in model.parameters()), images.device)
     readings = []
     with torch.inference_mode():
@@ -114,7 +114,7 @@ class UpsampleBicubic(Recogniser):
         return self.teacher(upsample_bicubic(images), **extra)
 
 
-def _images_for(model: Recogniser, pairs: WordPairs) -> Tensor:
+def images_for(model: Recogniser, pairs: WordPairs) -> Tensor:
     """The uint8 images (M, 3, H, W) of the model's size: LR where both fit."""
     for images in (pairs.lr, pairs.hr):
         if tuple(images.shape[-2:]) == tuple(model.image_size):
@@ -141,6 +141,7 @@ __all__ = [
     "UpsampleBicubic",
     "combine",
     "evaluate",
+    "images_for",
     "indistinguishable",
     "matches",
     "mcnemar",

@@ -172,25 +172,31 @@ def read_curves(run_dir: str | os.PathLike) -> tuple[pd.DataFrame, pd.DataFrame 
 
 
 def accuracy_bars(table: pd.DataFrame) -> Figure:
-    """Accuracy by method and subset with 95 % intervals.
+    """Accuracy by method and subset with 95 % intervals, a panel for each recogniser.
 
     Args:
-        table: the columns method, subset, accuracy, low, high (fractions), one row each.
+        table: the columns recogniser, method, subset, accuracy, low, high (fractions), one row
+            each.
     """
     methods, subsets = list(table["method"].unique()), list(table["subset"].unique())
-    figure, axes = _figure(1.2 + 1.7 * len(subsets), 3.4)
+    panels = list(table.groupby("recogniser", sort=False))
+    size = 1.2 + 1.7 * len(subsets), 0.7 + 2.5 * len(panels)
+    figure, places = _figure(*size, len(panels), squeeze=False, sharex=True)
     width = 0.82 / len(methods)
-    for number, (method, colour) in enumerate(zip(methods, COLOURS, strict=False)):
-        rows = table[table["method"] == method].set_index("subset").reindex(subsets)
-        x = np.arange(len(subsets)) + (number - (len(methods) - 1) / 2) * width
-        errors = rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]
-        axes.bar(x, rows["accuracy"], width * 0.92, color=colour, label=method)
-        axes.errorbar(x, rows["accuracy"], errors, fmt="none", color="black", lw=1, capsize=2)
-    axes.set_xticks(range(len(subsets)), subsets)
-    axes.set_ylim(0, 1)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    figure.legend(loc="outside upper left", ncols=len(methods), fontsize=8, frameon=False)
-    _tidy(axes, ylabel="words read right")
+    for (recogniser, part), axes in zip(panels, places[:, 0], strict=True):
+        for number, (method, colour) in enumerate(zip(methods, COLOURS, strict=False)):
+            rows = part[part["method"] == method].set_index("subset").reindex(subsets)
+            x = np.arange(len(subsets)) + (number - (len(methods) - 1) / 2) * width
+            errors = rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]
+            axes.bar(x, rows["accuracy"], width * 0.92, color=colour, label=method)
+            axes.errorbar(x, rows["accuracy"], errors, fmt="none", color="black", lw=1, capsize=2)
+        axes.set_xticks(range(len(subsets)), subsets)
+        axes.set_ylim(0, 1)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        _tidy(axes, ylabel="words read right")
+        axes.set_title(recogniser, loc="left", fontsize=10)
+    bars = places[0, 0].get_legend_handles_labels()
+    figure.legend(*bars, loc="outside upper left", ncols=len(methods), fontsize=8, frameon=False)
     return figure
 
 

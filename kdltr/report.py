@@ -21,6 +21,8 @@ from kdltr.results.tables import SUBSETS, family
 from kdltr.scores import PROTOCOL
 
 MAIN = "textzoom"  # the table of rows that stands beside the paper's main table
+SIZE = "size"  # of rows that say what each of them costs
+COSTS = ("parameters", "multiply-adds")
 TITLES = {
     "teacher": "The teacher, on sharp words and on upsampled blurred ones",
     "fonts": "Words in fonts that training has seen, and in others",
@@ -96,7 +98,9 @@ def measured(row: Row) -> Cell:
 
 
 def main_table(rows: Sequence[Row]) -> Table:
-    """Methods down, subsets across, measured above and the paper's own table below."""
+    """Methods down, subsets and costs across, measured above and the paper's own table below."""
+    costs = {(row.recogniser, row.method, row.metric): row.value / 1e6
+             for row in rows if row.table == SIZE}  # fmt: skip
     rows = [row for row in rows if row.table == MAIN and row.metric == "accuracy"]
     subsets = list(dict.fromkeys(row.subset for row in rows))
     lines: dict[tuple[str, str], dict[str, Row]] = {}
@@ -104,18 +108,22 @@ def main_table(rows: Sequence[Row]) -> Table:
         lines.setdefault((row.recogniser, row.method), {})[row.subset] = row
     body = [
         (Cell(recogniser), Cell(method), Cell("measured here"),
-         *(measured(line[s]) if s in line else number(None) for s in subsets))
+         *(measured(line[s]) if s in line else number(None) for s in subsets),
+         *(number(costs.get((recogniser, method, cost))) for cost in COSTS))
         for (recogniser, method), line in lines.items()
     ]  # fmt: skip
     families = list(dict.fromkeys(filter(None, (family(row.recogniser) for row in rows))))
     if families:
         for (recogniser, method), line in published_wide(families).iterrows():
             numbers = [number(line[s] if s in SUBSETS else None) for s in subsets]
-            body.append((Cell(recogniser), Cell(method), Cell("published"), *numbers))
+            body.append((Cell(recogniser), Cell(method), Cell("published"), *numbers,
+                         number(line["mparams"]), number(1e3 * line["gflops"])))  # fmt: skip
     return Table(
-        "Words read right (%), with 95 % intervals",
-        ("recogniser", "method", "figures", *subsets), tuple(body),
-        "Below, the paper's table for the recogniser of this family, on TextZoom.",
+        "Words read right (%), with 95 % intervals; cost in millions",
+        ("recogniser", "method", "figures", *subsets, *COSTS), tuple(body),
+        "Parameters and multiply-adds a word, in millions. Below, the paper's table for the "
+        "recognisers of these families, on TextZoom; it counts modules alone, without the products "
+        "inside attention, and PARSeq's for three decoding steps.",
     )  # fmt: skip
 
 
@@ -151,7 +159,7 @@ def claim_rows(claims: Sequence[dict[str, Any]]) -> Table:
 
 def other_tables(rows: Sequence[Row]) -> Iterable[Table]:
     """The tables that have no counterpart in the paper: a column for each metric."""
-    for name in dict.fromkeys(row.table for row in rows if row.table != MAIN):
+    for name in dict.fromkeys(row.table for row in rows if row.table not in (MAIN, SIZE)):
         own = [row for row in rows if row.table == name]
         metrics = list(dict.fromkeys(row.metric for row in own))
         lines: dict[tuple, dict[str, Row]] = {}

@@ -2,8 +2,10 @@
 
 import pandas as pd
 import pytest
+import torch
 
-from kdltr.compare import claim, claim_table, paired_difference, pick_examples
+from kdltr.compare import claim, claim_table, example_rows, paired_difference, pick_examples
+from kdltr.data.loader import WordPairs
 from kdltr.scores import score
 
 
@@ -38,6 +40,7 @@ def test_a_claim_is_judged_by_data_counts_and_points():
     assert claim("", a, b, 20.0, 100)["verdict"] == "not reproduced"
     assert claim("", a, b, 10.0, 4373)["verdict"] == "different data"
     assert claim("", a, b, 10.0, 100, same_data=False)["verdict"] == "different data"
+    assert claim("", a, b, 10.0, 100, same_model=False)["verdict"] == "different model"
     assert claim("", b, a)["here"] == "the reverse holds"
     assert claim("", a, b)["verdict"] == "not in the paper"
 
@@ -58,3 +61,14 @@ def test_examples_are_spread_over_each_outcome():
     chosen = pick_examples(a, b, each=2)
     assert list(chosen["outcome"]) == ["only first"] * 2 + ["only second"] * 2 + ["neither"] * 2
     assert list(chosen["index"]) == [0, 4, 8, 9, 10, 13]
+
+
+def test_examples_hold_the_images_and_readings_of_their_words():
+    pairs = WordPairs(torch.arange(2).view(2, 1, 1, 1).expand(2, 3, 32, 128).byte(),
+                      torch.zeros(2, 3, 16, 64, dtype=torch.uint8), ["ab", "ab"])  # fmt: skip
+    found = {"first": {"easy": scores("01", 0)}, "second": {"easy": scores("10", 0)}}
+    chosen = pick_examples(found["first"]["easy"], found["second"]["easy"])
+    rows = example_rows(chosen, {"easy": pairs}, found)
+    assert [(row["first"], row["second"]) for row in rows] == [("ab", "x"), ("x", "ab")]
+    assert [int(row["hr"].max()) for row in rows] == [1, 0]  # only the first reads word 1
+    assert rows[0]["hr"].shape == (32, 128, 3) and rows[0]["lr"].shape == (16, 64, 3)

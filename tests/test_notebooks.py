@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from kdltr.notebook import check_parameters
+from kdltr.workflow import plan
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -87,39 +88,53 @@ def test_it_is_small(path):
     assert path.stat().st_size < 1_500_000
 
 
-RUNS = [
-    (profile.name, name)
-    for profile in sorted((ROOT / "params").iterdir()) if (profile / "workflow.yaml").is_file()
-    for name in sorted(p.stem for p in profile.glob("*.yaml") if p.stem != "workflow")
-]  # fmt: skip
+PROFILES = sorted(path.parent.name for path in (ROOT / "params").glob("*/workflow.yaml"))
+RUNS = {}
+for profile in PROFILES:
+    content, bases = plan._read(profile, ROOT)
+    for name, entry in content["runs"].items():
+        spec = plan._spec(name, entry or {}, profile)
+        files = plan._parameter_files((*spec.params, name), bases, ROOT)
+        RUNS[profile, name] = spec, files
 
 
 @pytest.mark.parametrize(("profile", "run"), RUNS)
-def test_every_parameter_file_fits_its_notebook_and_its_settings(profile, run):
-    plan = yaml.safe_load((ROOT / f"params/{profile}/workflow.yaml").read_text())
-    entry = plan.get("runs", {}).get(run)
-    if entry is None:
-        base = yaml.safe_load((ROOT / f"params/{plan['base']}/workflow.yaml").read_text())
-        entry = base["runs"][run]
-    given = yaml.safe_load((ROOT / f"params/{profile}/{run}.yaml").read_text()) or {}
-    notebook = (entry or {}).get("notebook", run)
-    check_parameters(ROOT / f"notebooks/{notebook}.ipynb", given)
-    if notebook == "03_distill":
+def test_every_run_s_parameters_fit_its_notebook_and_its_settings(profile, run):
+    spec, files = RUNS[profile, run]
+    given = parameters(files)
+    check_parameters(ROOT / f"notebooks/{spec.notebook}.ipynb", given)
+    if spec.notebook == "03_distill":
         from kdltr.train import DistillConfig
 
-        DistillConfig.from_dict({"output_dir": "x"} | given.get("recipe", {}))
+        names = {key: given[key] for key in ("teacher", "student") if key in given}
+        DistillConfig.from_dict({"output_dir": "x"} | names | given.get("recipe", {}))
     if "training" in given:
         from kdltr.train import PretrainConfig
 
         PretrainConfig.from_dict({"output_dir": "x"} | given["training"])
 
 
-def test_fine_tuning_differs_from_distillation_in_the_losses_alone():
-    for profile in ("quick", "paper", "ci"):
-        both = [
-            yaml.safe_load((ROOT / f"params/{profile}/{name}_parseq.yaml").read_text())
-            for name in ("distill", "finetune")
-        ]
-        for parameters in both:
-            parameters.pop("loss_weights", None)
-        assert both[0] == both[1], profile
+def test_every_parameter_file_is_read_by_a_run():
+    read_by_some = {file for _, files in RUNS.values() for file in files}
+    there = {str(p.relative_to(ROOT)) for p in (ROOT / "params").glob("*/*.yaml")
+             if p.stem != "workflow"}
+    assert there == read_by_some
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper", "ci"])
+def test_fine_tuning_differs_from_distillation_in_the_losses_alone(profile):
+    pairs = [(name, name.replace("finetune", "distill")) for known, name in RUNS
+             if known == profile and name.startswith("finetune")]
+    assert pairs
+    for both in pairs:
+        given = [parameters(RUNS[profile, name][1]) for name in both]
+        assert given[0].pop("loss_weights") != given[1].pop("loss_weights")
+        assert given[0] == given[1]
+
+
+def parameters(files):
+    """Values of parameter files, the later ones over the earlier."""
+    merged = {}
+    for file in files:
+        merged |= yaml.safe_load((ROOT / file).read_text(encoding="utf-8")) or {}
+    return merged

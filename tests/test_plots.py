@@ -60,11 +60,21 @@ def test_accuracy_bars_have_a_bar_for_each_row_and_their_intervals():
         [("a", "easy", 0.5, 0.4, 0.6), ("a", "hard", 0.3, 0.2, 0.4), ("b", "easy", 0.7, 0.6, 0.8),
          ("b", "hard", 0.0, 0.0, 0.1)],
         columns=["method", "subset", "accuracy", "low", "high"],
-    )  # fmt: skip
+    ).assign(recogniser="parseq")  # fmt: skip
     axes = plots.accuracy_bars(table).axes[0]
     assert sorted(bar.get_height() for bar in axes.patches) == [0.0, 0.3, 0.5, 0.7]
     ends = [y for lines in axes.collections for part in lines.get_segments() for y in part[:, 1]]
     assert min(ends) == 0.0 and max(ends) == pytest.approx(0.8)
+
+
+def test_accuracy_bars_have_a_panel_for_each_recogniser_even_if_a_method_is_missing():
+    table = pd.DataFrame(
+        [("parseq", "a", 0.5), ("parseq", "b", 0.4), ("abinet", "a", 0.3)],
+        columns=["recogniser", "method", "accuracy"],
+    ).assign(subset="easy", low=0.1, high=0.9)
+    figure = plots.accuracy_bars(table)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["parseq", "abinet"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
 def test_examples_colour_what_is_wrong():

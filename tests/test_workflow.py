@@ -95,9 +95,9 @@ def project(tmp_path: Path) -> Iterator[Path]:
     end_recorded(tmp_path / "results/tiny/.workflow/jobs")
 
 
-def start(project: Path) -> subprocess.Popen:
+def start(project: Path, cores: int = 1) -> subprocess.Popen:
     """`python -m kdltr.workflow --profile tiny` in a session of its own."""
-    command = [sys.executable, "-m", "kdltr.workflow", "--profile", "tiny", "--cores", "1"]
+    command = [sys.executable, "-m", "kdltr.workflow", "--profile", "tiny", "--cores", str(cores)]
     environment = os.environ | {"KDLTR_ROOT": str(project)}
     process = subprocess.Popen(
         command,
@@ -146,6 +146,22 @@ def check_complete(project: Path) -> list[str]:
 def kernel_of(project: Path) -> psutil.Process:
     """The kernel that counts."""
     return psutil.Process(int(wait_for_steps(project, 3)[-1].split()[0]))
+
+
+def test_runs_that_take_the_gpu_go_one_by_one_on_two_cores(project):
+    common = 'output_dir: str = "results/tiny"\nrun: str = "a"\n'
+    body = (
+        "import json, time\nfrom pathlib import Path\nstarted = time.time()\ntime.sleep(2.0)\n"
+        'Path(output_dir, f"{run}.json").write_text(json.dumps([started, time.time()]))'
+    )
+    write_notebook(project / "notebooks/nap.ipynb", common, body)
+    plan = "".join(f"  {name}:\n    notebook: nap\n    gpu: 1\n" for name in "ab")
+    (project / "params/tiny/workflow.yaml").write_text(f"report: false\nruns:\n{plan}")
+    for name in "ab":
+        (project / f"params/tiny/{name}.yaml").write_text("{}\n")
+    finish(start(project, cores=2))
+    (a, b) = sorted(json.loads((project / f"results/tiny/{n}.json").read_text()) for n in "ab")
+    assert a[1] <= b[0]
 
 
 @pytest.mark.timeout(1200)  # a busy machine can be ten times slower

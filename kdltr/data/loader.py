@@ -49,10 +49,13 @@ class WordPairs:
         words = [self.words[i] for i in indices.tolist()]
         return WordPairs(self.hr[place], self.lr[place], words)
 
-    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-        """HR (B, 3, 32, 128) and LR (B, 3, 16, 64) as float32 in [0, 1], and the B words."""
-        chosen = self.subset(indices)
-        return chosen.hr.float() / 255, chosen.lr.float() / 255, chosen.words
+    def sharp(self, indices: torch.Tensor) -> torch.Tensor:
+        """HR images at `indices`: (B, 3, 32, 128), float32 in [0, 1]."""
+        return self.hr[indices.to(self.hr.device)].float() / 255
+
+    def blurred(self, indices: torch.Tensor) -> torch.Tensor:
+        """LR images at `indices`: (B, 3, 16, 64), float32 in [0, 1]."""
+        return self.lr[indices.to(self.lr.device)].float() / 255
 
     def to(self, device: str | torch.device) -> "WordPairs":
         """The same words with the images on `device`."""

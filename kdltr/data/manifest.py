@@ -21,9 +21,10 @@ from kdltr.atomic import write_json
 from kdltr.data.environments import data_file
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
+from kdltr.notebook import repository_root
 
 log = logging.getLogger(__name__)
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = repository_root() / "data"  # where notebooks and workflow look for it too
 VERIFIED = "verified.json"  # git-ignored: sha256 of what this machine has, by name
 _LAYOUTS = {"pairs": PairedWords, "words": Words}
 

@@ -69,17 +69,27 @@ def _standardise(channels: Tensor) -> tuple[Tensor, Tensor]:
     return centred / deviation, flat.squeeze(-1)
 
 
+def focus_map(attention: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Where the teacher looked while reading the word: ``(N, T, H, W)`` to ``(N, 1, H, W)``.
+
+    The maximum over the first ``lengths`` (N,) steps, or over all. Of a map the map is the same, so
+    that it can stand for the attention it was made of.
+    """
+    attention = attention.detach()
+    if lengths is not None:
+        steps = torch.arange(attention.shape[1], device=attention.device)
+        read = steps < lengths[:, None]  # (N, T)
+        attention = attention.masked_fill(~read[..., None, None], 0.0)  # attention is never < 0
+    return attention.amax(1, keepdim=True)
+
+
 def _focus(attention: Tensor, lengths: Tensor | None, teacher: Tensor) -> Tensor:
-    """Where the teacher looked while reading the word: ``(N, T, H, W)`` to ``(N, 1, H·W)``."""
-    n, steps, *space = attention.shape
+    """The mask for maps like the teacher's: ``(N, T, H, W)`` to ``(N, 1, H·W)``."""
+    n, _, *space = attention.shape
     if teacher.ndim != 4 or [n, *space] != [teacher.shape[0], *teacher.shape[2:]]:
         raise ValueError(
             "attention must be (N, T, H, W) over the places of the feature map (N, C, H, W); found "
             f"attention {tuple(attention.shape)}, features {tuple(teacher.shape)}. "
             "Pass attention=None for a recogniser without a map of where it looks."
         )
-    attention = attention.detach()
-    if lengths is not None:
-        read = torch.arange(steps, device=attention.device) < lengths[:, None]  # (N, T)
-        attention = attention.masked_fill(~read[..., None, None], 0.0)  # attention is never < 0
-    return attention.amax(1).flatten(1)[:, None]
+    return focus_map(attention, lengths).flatten(2)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from kdltr.checkpoint import load_weights
+from kdltr.models.abinet import ABINet, ABINetConfig, ABINetVision
 from kdltr.models.base import Recogniser
+from kdltr.models.matrn import MATRN, MATRNConfig
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq, PARSeqConfig
 
@@ -30,7 +32,39 @@ _PARSEQ_NANO = PARSeqConfig(
     patch=(32, 4), width=160, depth=4, heads=5, decoder_heads=5, dropout=0.0, orders=4
 )
 
+# A quarter of the published widths, and a map of half the height.
+_ABINET_NANO = {
+    "strides": (2, (2, 1), 2, 1, 1),
+    "widths": (16, 32, 64, 96, 128),
+    "blocks": (1, 1, 2, 1, 1),
+    "heads": 4,
+    "hidden": 192,
+    "encoder_layers": 2,
+    "language_layers": 2,
+    "key_channels": 32,
+    "dropout": 0.0,
+}
+
+
+def _student(config: ABINetConfig) -> ABINetConfig:
+    """Half the image and half the first strides: the same feature map."""
+    return replace(config, image_size=(16, 64), strides=(1, *config.strides[1:]))
+
+
+def _pair(name: str, build: Callable, config: ABINetConfig, suffix: str = "") -> dict[str, Entry]:
+    return {
+        f"{name}{suffix}": Entry(build, config),
+        f"{name}{suffix}_ltr": Entry(build, _student(config)),
+    }
+
+
 _REGISTRY = {
+    **_pair("abinet", ABINet, ABINetConfig()),
+    **_pair("abinet_vision", ABINetVision, ABINetConfig()),
+    **_pair("matrn", MATRN, MATRNConfig()),
+    **_pair("abinet", ABINet, ABINetConfig(**_ABINET_NANO), "_nano"),
+    **_pair("abinet_vision", ABINetVision, ABINetConfig(**_ABINET_NANO), "_nano"),
+    **_pair("matrn", MATRN, MATRNConfig(**_ABINET_NANO, fusion_layers=1), "_nano"),
     "parseq": Entry(PARSeq, PARSeqConfig()),
     "parseq_ltr": Entry(PARSeq, PARSeqConfig(image_size=(16, 64), patch=(2, 4))),
     "parseq_nano": Entry(PARSeq, _PARSEQ_NANO),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kdltr.charset import Charset, Reading
+from kdltr.models.output import ModelOutput
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,11 @@ class Recogniser(nn.Module):
     image_size: tuple[int, int]
     semantic_width: int
     steps: int | None = None
-    # State-dict entries whose shape depends on the input's resolution.
+    # State-dict entries whose presence or shape depends on the input's resolution, by a part of
+    # their names.
     resolution_dependent: tuple[str, ...] = ()
+    # Submodules that distillation gives no gradient: their output is only read.
+    without_gradient: tuple[str, ...] = ()
 
     def prepare(self, labels: Tensor, generator: torch.Generator) -> dict[str, Any]:
         """What ``forward`` needs beside images in training; goes to teacher and student alike.
@@ -40,6 +44,23 @@ class Recogniser(nn.Module):
             generator: the random state of this step.
         """
         return {}
+
+    def remember(self, images: Tensor) -> dict[str, Tensor]:
+        """What a frozen teacher's output for images rests on, a row a word, to be kept.
+
+        Here the output itself (but for ``auxiliary``). A recogniser whose output also depends on
+        what `prepare` returns keeps what does not, and makes the rest in `recall`.
+        """
+        out = self(images)
+        fields = {
+            "logits": out.logits, "semantic": out.semantic, "visual": out.visual,
+            "attention": out.attention,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def recall(self, remembered: dict[str, Tensor], **extra: Any) -> ModelOutput:
+        """The output from what `remember` kept and what `prepare` returned."""
+        return ModelOutput(**remembered)
 
     @torch.inference_mode()
     def read(self, images: Tensor) -> list[Reading]:
@@ -69,27 +90,46 @@ class Recogniser(nn.Module):
                 f"and divide by 255"
             )
 
+    def traceable_logits(self, images: Tensor) -> Tensor:
+        """``forward(images).logits`` by the same operations whatever the images hold.
+
+        What `kdltr.export` records. A recogniser whose work depends on what it reads overrides it.
+        """
+        return self(images).logits
+
     def init_from_teacher(self, teacher: Recogniser) -> Self:
         """Copy the teacher's weights wherever name and shape agree (paper §3.1).
 
-        Only the entries named in ``resolution_dependent`` may differ; they keep their own initial
-        values. Returns self, so that it can follow the constructor.
+        Only entries named in ``resolution_dependent`` may differ: the student keeps its own initial
+        values of those it has, and goes without those it has not. Both are logged. Returns self, so
+        that it can follow the constructor.
 
         Raises:
             ValueError: another entry differs in name or shape: the two are not of one family.
         """
         source, target = teacher.state_dict(), self.state_dict()
-        kept = [name for name in target if name.endswith(self.resolution_dependent or ("\0",))]
-        copied = {name: source[name] for name in target if name in source and name not in kept}
-        wrong = [name for name in target if name not in kept and name not in source]
-        wrong += [name for name, value in copied.items() if value.shape != target[name].shape]
+        names = dict.fromkeys([*target, *source])  # in order
+        own = [name for name in names if self.depends_on_resolution(name)]
+        wrong = [
+            name for name in names
+            if name not in own and (
+                name not in source or name not in target
+                or source[name].shape != target[name].shape
+            )
+        ]
         if wrong:
             raise ValueError(
                 f"{self.name} cannot start from {teacher.name}: {len(wrong)} entries differ in "
                 f"name or shape, the first {wrong[0]!r}; a student takes the teacher of its family"
             )
+        copied = {name: source[name] for name in target if name not in own}
         self.load_state_dict(copied, strict=False)
         log.info(
-            "%s: %d tensors from %s, own start for %s", self.name, len(copied), teacher.name, kept
+            "%s: %d of %d tensors copied from %s; not copied: %s",
+            self.name, len(copied), len(source), teacher.name, ", ".join(own) or "none",
         )
         return self
+
+    def depends_on_resolution(self, name: str) -> bool:
+        """Whether a state-dict entry belongs to what teacher and student do not share."""
+        return any(part in name for part in self.resolution_dependent)

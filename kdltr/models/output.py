@@ -23,9 +23,12 @@ class ModelOutput:
             ``None`` if the pass made none.
         attention: ``(N, T, H, W)`` where each step looked, or ``None`` for a recogniser whose
             visual loss is not masked (PARSeq).
+        auxiliary: logits ``(N, T, C)`` of parts that a teacher's training supervises beside the
+            whole (ABINet's vision and language); distillation leaves them alone.
     """
 
     logits: Tensor
     semantic: Tensor | None = None
     visual: Tensor | None = None
     attention: Tensor | None = None
+    auxiliary: tuple[Tensor, ...] = ()

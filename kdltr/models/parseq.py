@@ -78,13 +78,35 @@ class PARSeq(Recogniser):
             Without targets: logits (N, 26, C), semantic (N, 26, E), visual (N, P, E). With targets:
             logits (K, N, T, C), semantic (K, N, T, E). Attention is None.
         """
-        tokens = self.encoder(2.0 * images - 1.0)  # (N, P, E)
+        return self.decode(self.encode(images), targets, permutations)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W), RGB in [0, 1] → image tokens (N, P, E)."""
+        return self.encoder(2.0 * images - 1.0)
+
+    def decode(
+        self, tokens: Tensor, targets: Tensor | None = None, permutations: Tensor | None = None
+    ) -> ModelOutput:
+        """What `forward` returns, from image tokens (N, P, E)."""
         image = self.layer.cross_attn.key_value(tokens)
         if targets is None:
             hidden = self.refine(self.read_autoregressively(image), image)
         else:
             hidden = self.predict_targets(targets, permutations, image)
         return ModelOutput(self.head(hidden), hidden, tokens, None)
+
+    def traceable_logits(self, images: Tensor) -> Tensor:
+        """All 26 steps whatever the words: refinement hides what follows a word's end."""
+        image = self.layer.cross_attn.key_value(self.encode(images))
+        return self.head(self.refine(self.read_autoregressively(image, every_step=True), image))
+
+    def remember(self, images: Tensor) -> dict[str, Tensor]:
+        """The image tokens: only the decoder's work depends on targets and reading orders."""
+        return {"visual": self.encode(images)}
+
+    def recall(self, remembered: dict[str, Tensor], **extra: Any) -> ModelOutput:
+        """Decode what was kept under this step's targets and reading orders."""
+        return self.decode(remembered["visual"], **extra)
 
     @property
     def layer(self) -> DecoderLayer:
@@ -108,12 +130,15 @@ class PARSeq(Recogniser):
         hidden = self.layer(query, (keys, values), image, visible.flatten(0, 1)[:, None])
         return self.decoder.norm(hidden).transpose(0, 1)
 
-    def read_autoregressively(self, image: tuple[Tensor, Tensor]) -> Tensor:
+    def read_autoregressively(
+        self, image: tuple[Tensor, Tensor], every_step: bool = False
+    ) -> Tensor:
         """Ids (N, S) of the characters read one after the other, S ≤ 26.
 
-        Stops when every word has ended. Keys and values of characters read before are kept.
+        Stops when every word has ended, or with ``every_step`` after 26. Keys and values of
+        characters read before are kept.
         """
-        n = len(image[0])
+        n = image[0].shape[0]
         ids = torch.full((n, 1), self.start, device=image[0].device)
         ended = torch.zeros(n, dtype=torch.bool, device=ids.device)
         keys, values = self.context(self.embed(ids))
@@ -124,7 +149,7 @@ class PARSeq(Recogniser):
             token = self.head(self.decoder.norm(hidden[:, 0])).argmax(-1)  # (N, 1)
             ids = torch.cat([ids, token], dim=1)
             ended |= token[:, 0] == END
-            if step == MAX_LENGTH or ended.all():
+            if step == MAX_LENGTH or (not every_step and ended.all()):
                 return ids[:, 1:]
             key, value = self.context(self.embed(token, step + 1))
             keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
@@ -134,7 +159,7 @@ class PARSeq(Recogniser):
 
         The first end token of ``ids`` (N, S) and everything after it are hidden.
         """
-        n = len(ids)
+        n = ids.shape[0]
         given = torch.cat([torch.full_like(ids[:, :1], self.start), ids[:, :-1]], dim=1)  # (N, S)
         known = (given == END).cumsum(-1) == 0
         # Token s stands at position s − 1, which must not see it.

@@ -20,6 +20,7 @@ from kdltr.results.rows import (
 )
 from kdltr.results.tables import (
     beside_published,
+    is_published_size,
     published,
     published_accuracy,
     published_counts,
@@ -41,6 +42,7 @@ __all__ = [
     "data_hashes",
     "git_state",
     "hardware",
+    "is_published_size",
     "published",
     "published_accuracy",
     "published_counts",

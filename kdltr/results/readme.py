@@ -21,15 +21,21 @@ _BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.D
 
 def main_table(result: Path) -> str:
     """Markdown of a `04_textzoom` result: percent of words read right, measured and published."""
-    rows = [row for row in read_result(result).rows if row.metric == "accuracy"
-            and row.table != "fonts"]
+    rows = read_result(result).rows
+    accuracies = [row for row in rows if row.metric == "accuracy" and row.table != "fonts"]
+    costs = {(row.recogniser, row.method, row.metric): f"{row.value / 1e6:.2f} M"
+             for row in rows if row.table == "size"}
     lines = []
-    for method in dict.fromkeys(row.method for row in rows):
-        mine = {row.subset: row for row in rows if row.method == method}
+    for recogniser, method in dict.fromkeys((row.recogniser, row.method) for row in accuracies):
+        mine = {row.subset: row for row in accuracies
+                if (row.recogniser, row.method) == (recogniser, method)}
         whole = mine[AVERAGE]
-        line = {"method": method} | {name: f"{mine[name].value:.1f}" for name in SUBSETS}
+        line = {"recogniser": recogniser, "method": method}
+        line |= {name: f"{mine[name].value:.1f}" for name in SUBSETS}
         line["95 % interval"] = f"{whole.low:.1f} to {whole.high:.1f}"
-        paper = published_accuracy(whole.recogniser, method, AVERAGE)
+        for cost in ("parameters", "multiply-adds"):
+            line[cost] = costs.get((recogniser, method, cost))
+        paper = published_accuracy(recogniser, method, AVERAGE)
         line["published, TextZoom"] = f"{paper:.2f}" if paper else "–"
         lines.append(line)
     return to_markdown(pd.DataFrame(lines), caption=f"{whole.n} test words. {PROTOCOL}")

@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import torch
+
 from kdltr.losses.criterion import WEIGHTS
 from kdltr.models import list_models, nearest
+
+TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
 
 
 class _Settings:
@@ -71,6 +75,8 @@ class DistillConfig(_Settings):
     checkpoint_every: int = 400  # steps
     log_every: int = 10  # steps; the loss is looked at, on the host, this often
     precision: str = "no"  # or "bf16"
+    teacher_outputs: str = "fp32"  # kept so, or in "bf16"; "recomputed": not kept
+    teacher_budget: float = 8.0  # GB on the device; above it they are kept in a file
     device: str | None = None  # None: the GPU if there is one
     threads: int | None = None  # CPU threads; part of what makes a run bit-exact
     resume: bool = True
@@ -88,6 +94,7 @@ class DistillConfig(_Settings):
             "schedule": ("step", "one_cycle"),
             "selection": ("validation", "published", "last"),
             "precision": ("no", "bf16"),
+            "teacher_outputs": tuple(TEACHER_OUTPUTS),
         }.items():
             value = getattr(self, name)
             if value not in choices:
@@ -113,7 +120,7 @@ class PretrainConfig(_Settings):
     output_dir: str
     model: str = "parseq_nano"
     settings: dict[str, Any] = field(default_factory=dict)  # sizes that differ from the name's
-    start_from: str | None = None  # weights to start from instead of random ones
+    start_from: str | None = None  # weights to start from where names and shapes agree
     steps: int = 6000
     batch_size: int = 128
     learning_rate: float = 1e-3  # peak of a one-cycle schedule

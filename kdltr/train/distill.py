@@ -13,11 +13,10 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
 from kdltr.atomic import write_json
 from kdltr.charset import MAX_LENGTH
@@ -25,43 +24,18 @@ from kdltr.checkpoint import save_weights
 from kdltr.data.loader import epoch_batches, load_pairs, select_labels, split
 from kdltr.data.loader import steps_per_epoch as full_steps
 from kdltr.losses import DistillationCriterion
-from kdltr.models import Recogniser, create_model
-from kdltr.models.output import ModelOutput
+from kdltr.models import Recogniser
 from kdltr.train.config import DistillConfig
 from kdltr.train.history import History
+from kdltr.train.models import Distillation, build_models, check_models
 from kdltr.train.result import RunResult
 from kdltr.train.selection import Selector
 from kdltr.train.state import RunState
+from kdltr.train.teacher import start_teaching
 from kdltr.train.watch import LossWatch
 
 log = logging.getLogger(__name__)
 FITTED_ON = 1000  # images; least squares has some hundred unknowns a channel
-
-
-class Distillation(nn.Module):
-    """Student and criterion (whose projector is trained too): one DDP wrapper, one checkpoint."""
-
-    def __init__(self, student: nn.Module, criterion: DistillationCriterion) -> None:
-        super().__init__()
-        self.student, self.criterion = student, criterion
-
-    def forward(
-        self,
-        images: Tensor,
-        extra: dict[str, Any],
-        teacher: ModelOutput | None,
-        labels: Tensor,
-        lengths: Tensor,
-    ) -> dict[str, Tensor]:
-        """Loss terms of images (N, 3, H, W) with labels (N, T) and lengths (N,)."""
-        return self.criterion(self.student(images, **extra), teacher, labels, lengths)
-
-
-def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
-    """The frozen teacher, and the student that starts from it."""
-    teacher = create_model(config.teacher, config.teacher_weights, **config.model)
-    student = create_model(config.student, **config.model)
-    return teacher.requires_grad_(False).eval(), student.init_from_teacher(teacher)
 
 
 def distill(
@@ -73,11 +47,14 @@ def distill(
 
     Args:
         config: the settings.
-        models: teacher and student in place of those the settings name, for recognisers that are
-            not in the registry.
+        models: teacher (it is frozen) and student (as it is to start) in place of those the
+            settings name, for recognisers that are not in the registry. The run records their
+            ``name``; a run is resumed with the same teacher and a student of any weights.
         on_log: called with each row of metrics.csv, for live curves.
 
     Raises:
+        TypeError: a model that is not a `Recogniser`, or does not say what it reads.
+        ValueError: models that do not fit each other or the settings.
         kdltr.data.DataError: missing or damaged data, or a batch larger than the data.
         kdltr.checkpoint.CheckpointError: the teacher's weights cannot be read or do not fit.
         kdltr.train.NonFiniteLoss: a loss term is NaN or infinite; the last checkpoint stays.
@@ -93,15 +70,15 @@ def distill(
 
     torch.manual_seed(config.seed)  # every process starts from the same weights
     teacher, student = models or build_models(config)
-    if teacher.charset != student.charset:
-        raise ValueError(
-            f"the teacher reads {teacher.charset.name}, the student {student.charset.name}; a "
-            f"student takes a teacher of the same charset"
-        )
+    check_models(config, teacher, student)
+    teacher.requires_grad_(False).eval()
+    settings = config.to_dict()
+    if models:  # what was trained, not what the settings would have built
+        settings |= {"teacher": teacher.name, "teacher_weights": None, "student": student.name,
+                     "model": {}}
     criterion = DistillationCriterion.for_model(
         student, path_score=config.path_score, **config.weights
     )
-    compares = any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy")
     torch.manual_seed(config.seed + 1 + rank)  # dropout differs from process to process
 
     pairs = load_pairs(config.data, teacher.image_size, student.image_size)
@@ -127,14 +104,18 @@ def distill(
     distillation = Distillation(student, criterion)
     optimiser = adam(config, student, criterion)
     rates = [group["lr"] for group in optimiser.param_groups]
-    teacher.to(device)
+    teaching = None
+    if any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy"):
+        teaching = start_teaching(
+            teacher.to(device), pairs, lengths, config, run, accelerator.autocast()
+        )
     wrapped, optimiser = accelerator.prepare(distillation, optimiser)
-    state = RunState(run, config.to_dict(), distillation, optimiser, world)
+    state = RunState(run, settings, distillation, optimiser, world)
     step, best = state.load(rank)
     first_step = step
     selector.best = best
     if main:
-        write_json(run / "config.json", config.to_dict())
+        write_json(run / "config.json", settings)
     metrics = History(run / "metrics.csv", step, run / "tensorboard", main)
     watch = LossWatch(
         accelerator, criterion.weights, lambda chosen: [pairs.words[i] for i in chosen.tolist()]
@@ -159,13 +140,13 @@ def distill(
             for i, chosen in enumerate(micro_batches):
                 batch = step * batches + i * world + rank
                 generator = torch.Generator().manual_seed(config.seed + 1_000_003 * batch)
-                hr, lr, _ = pairs.batch(chosen)  # (B, 3, 32, 128), (B, 3, 16, 64) in [0, 1]
+                lr = pairs.blurred(chosen)  # (B, 3, 16, 64) in [0, 1]
                 length = lengths[chosen]  # (B,)
                 steps = student.steps or int(length.max())  # T
                 target = labels[chosen, :steps].to(device)  # (B, T)
                 extra = student.prepare(target, generator)
                 with torch.no_grad(), accelerator.autocast():
-                    taught = teacher(hr, **extra) if compares else None
+                    taught = teaching(chosen, extra) if teaching else None
                 more = i + 1 < config.accumulate
                 with accelerator.no_sync(wrapped) if more else contextlib.nullcontext():
                     with accelerator.autocast():
@@ -201,7 +182,7 @@ def distill(
 
     metrics.close()
     if main:
-        save_weights(student, run / "last.safetensors", {"model": config.student, "step": step})
+        save_weights(student, run / "last.safetensors", {"model": student.name, "step": step})
     accelerator.wait_for_everyone()
     seconds = time.monotonic() - started
     seen = batches * config.batch_size
@@ -215,7 +196,7 @@ def distill(
         labels=report,
         seconds=seconds,
         pairs_per_second=(step - first_step) * seen / seconds,
-        config=config.to_dict(),
+        config=settings,
     )
 
 
@@ -233,10 +214,9 @@ def adam(
     config: DistillConfig, student: Recogniser, criterion: nn.Module
 ) -> torch.optim.Optimizer:
     """Adam with the higher rate for what the teacher does not initialise and the projector."""
-    new = tuple(getattr(student, "resolution_dependent", ()))
     named = [(n, p) for n, p in student.named_parameters() if p.requires_grad]
-    taught = [p for n, p in named if not n.endswith(new or ("\0",))]
-    fresh = [p for n, p in named if n.endswith(new or ("\0",))]
+    taught = [p for n, p in named if not student.depends_on_resolution(n)]
+    fresh = [p for n, p in named if student.depends_on_resolution(n)]
     fresh += [p for p in criterion.parameters() if p.requires_grad]
     groups = [{"params": taught, "lr": config.learning_rate}]
     if fresh:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from kdltr.atomic import write_json
-from kdltr.checkpoint import load_weights, save_weights
+from kdltr.checkpoint import load_matching, save_weights
 from kdltr.data.loader import WordPairs
 from kdltr.data.synthetic import arrays
 from kdltr.evaluate import evaluate
@@ -69,7 +69,8 @@ def pretrain(
     torch.manual_seed(config.seed)
     model = create_model(config.model, **config.settings)
     if config.start_from:
-        load_weights(model, config.start_from)
+        own = load_matching(model, config.start_from)
+        log.info("start from %s; own start for %d tensors", config.start_from, len(own))
     optimiser = torch.optim.AdamW(
         _decayed(model, config.weight_decay), config.learning_rate, betas=(0.9, 0.99), fused=True
     )
@@ -96,14 +97,18 @@ def pretrain(
     model.train()
     for images, words in loader:
         images = images.to(accelerator.device).float() / 255
-        labels, lengths = model.charset.encode(words)
+        labels, lengths = model.charset.encode([model.charset.filter(word) for word in words])
         steps = model.steps or labels.shape[1]
         labels = F.pad(labels, (0, steps - labels.shape[1])).to(accelerator.device)
         generator = torch.Generator().manual_seed(config.seed + 1_000_003 * step)
         extra = model.prepare(labels, generator)
         with accelerator.autocast():
-            logits = model(images, **extra).logits
-        loss = cross_entropy_loss(logits.float(), labels, lengths.to(accelerator.device))
+            out = model(images, **extra)
+        lengths = lengths.to(accelerator.device)
+        loss = sum(
+            cross_entropy_loss(logits.float(), labels, lengths)
+            for logits in (out.logits, *out.auxiliary)
+        )
         accelerator.backward(loss)
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimiser.step()

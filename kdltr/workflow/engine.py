@@ -86,6 +86,8 @@ def _command(plan: Plan, root: Path, cores: int | None, extra: tuple[str, ...]) 
         command += ["--quiet", "all"]
     if not {"-c", "--cores", "-j", "--jobs"} & set(extra):
         command += ["--cores", str(cores)]
+    if not {"--resources", "--res", "-e", "--executor"} & set(extra):
+        command += ["--resources", "gpu=1"]  # one run at a time on this machine's GPU
     return command
 
 

@@ -7,6 +7,7 @@ docstrings, text cells and outputs are no part of it: they cannot change a resul
 """
 
 import ast
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -55,6 +56,7 @@ def notebook_code(path: Path) -> str:
     return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
 
 
+@functools.cache
 def code_digest(source: str) -> str:
     """Digest of Python code without comments, docstrings and layout."""
     tree = ast.parse(source)
@@ -80,7 +82,7 @@ def library_digest(source: str, package_root: Path, without: Iterable[str] = ())
         without: top-level modules not to follow.
     """
     reached: dict[str, str] = {}
-    waiting = _imports(source, PACKAGE)
+    waiting = set(_imports(source, PACKAGE))
     while waiting:
         name = waiting.pop()
         top = (name.split(".") + [""])[1]
@@ -99,7 +101,8 @@ def library_digest(source: str, package_root: Path, without: Iterable[str] = ())
     return digest(reached)
 
 
-def _imports(source: str, package: str) -> set[str]:
+@functools.cache
+def _imports(source: str, package: str) -> frozenset[str]:
     """Dotted names under kdltr that `source`, a module of `package`, imports (or may)."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -111,7 +114,7 @@ def _imports(source: str, package: str) -> set[str]:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, base] if base else above)
             found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return {name for name in found if name == PACKAGE or name.startswith(f"{PACKAGE}.")}
+    return frozenset(n for n in found if n == PACKAGE or n.startswith(f"{PACKAGE}."))
 
 
 def _module_file(name: str, package_root: Path) -> Path | None:

@@ -6,14 +6,17 @@
     runs:
       distill_parseq:              # the run's name: its JSON, executed notebook and folder
         notebook: 03_distill       # notebooks/03_distill.ipynb (default: the run's name)
+        params: [distill]          # parameter files shared with other runs, read before its own
         needs: [01_data]           # runs whose outputs it reads
         inputs: [data/weights/…]   # files it reads that no run makes
         outputs: [results/{profile}/distill_parseq.safetensors]   # beside JSON and notebook
         state: [results/{profile}/distill_parseq]   # folders of checkpoints or data that go on
                                    # being used by a repeated run (default: that folder)
         threads: 1                 # of the kernel; results depend on it bit for bit
+        gpu: 1                     # GPUs it takes, where there are any: such runs go one by one
 
-Each run's parameters are `params/<base>/<run>.yaml`, then `params/<profile>/<run>.yaml`.
+Each run's parameters are `params/<base>/<run>.yaml`, then `params/<profile>/<run>.yaml`; of both
+profiles, the shared files come before. A later file replaces an earlier one's values whole.
 """
 
 import difflib
@@ -34,11 +37,13 @@ class Spec:
     """One entry of `runs`, as written."""
 
     notebook: str = ""
+    params: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
     threads: int = 1
+    gpu: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Run:
     executed: str
     state: tuple[str, ...]  # folders that `state_key` is about
     threads: int
+    gpu: int
     key: str  # of the result: see kdltr.workflow.keys
     state_key: str  # of checkpoints and data: the same without notebook text and leaf modules
 
@@ -144,9 +150,12 @@ def _spec(name: str, entry: dict[str, Any], profile: str) -> Spec:
         )
     lists = {
         key: tuple(text.format(profile=profile) for text in entry.get(key, ()))
-        for key in ("needs", "inputs", "outputs", "state")
+        for key in ("params", "needs", "inputs", "outputs", "state")
     }
-    return Spec(entry.get("notebook", name), threads=entry.get("threads", 1), **lists)
+    return Spec(
+        notebook=entry.get("notebook", name), threads=entry.get("threads", 1),
+        gpu=entry.get("gpu", 0), **lists,
+    )
 
 
 def _sorted(specs: dict[str, Spec], profile: str) -> list[str]:
@@ -163,8 +172,8 @@ def _sorted(specs: dict[str, Spec], profile: str) -> list[str]:
     return order
 
 
-def _parameter_files(name: str, bases: list[str], root: Path) -> tuple[str, ...]:
-    paths = [f"params/{base}/{name}.yaml" for base in bases]
+def _parameter_files(names: tuple[str, ...], bases: list[str], root: Path) -> tuple[str, ...]:
+    paths = [f"params/{base}/{name}.yaml" for base in bases for name in names]
     return tuple(path for path in paths if (root / path).is_file())
 
 
@@ -173,8 +182,9 @@ def _check_files(specs: dict[str, Spec], bases: list[str], root: Path) -> None:
     for name, spec in specs.items():
         wanted = [f"notebooks/{spec.notebook}.ipynb", *spec.inputs]
         missing += [path for path in wanted if not (root / path).exists()]
-        if not _parameter_files(name, bases, root):
-            missing.append(f"params/{bases[-1]}/{name}.yaml")
+        for file in (*spec.params, name):
+            if not _parameter_files((file,), bases, root):
+                missing.append(f"params/{bases[-1]}/{file}.yaml")
     if missing:
         raise WorkflowError(
             "missing: " + ", ".join(sorted(set(missing))) + "; data/README.md says where data "
@@ -187,7 +197,7 @@ def _resolve(
 ) -> Run:
     folder = f"results/{bases[-1]}"
     notebook = f"notebooks/{spec.notebook}.ipynb"
-    files = _parameter_files(name, bases, root)
+    files = _parameter_files((*spec.params, name), bases, root)
     needs = [done[need] for need in spec.needs]
     parameters: dict[str, Any] = {}
     for file in files:
@@ -206,6 +216,7 @@ def _resolve(
         executed=executed,
         state=spec.state or (f"{folder}/{name}",),
         threads=spec.threads,
+        gpu=spec.gpu,
         key=keys.digest(
             given,
             keys.code_digest(code),

@@ -42,9 +42,10 @@ def test_load_resizes_once_with_pillow(tmp_path):
     assert loaded.words == ["w00", "w01", "w02", "w03", "w10", "w11"] and len(loaded) == 6
     expected = resize(pairs()[2].lr, (16, 64))
     np.testing.assert_array_equal(loaded.lr[2].permute(1, 2, 0).numpy(), expected)
-    hr, lr, words = loaded.batch(torch.tensor([5, 2]))
-    assert words == ["w11", "w02"] and hr.dtype == torch.float32 and hr.max() <= 1
-    torch.testing.assert_close(lr[1], loaded.lr[2].float() / 255)
+    chosen = torch.tensor([5, 2])
+    for images, whole in ((loaded.sharp(chosen), loaded.hr), (loaded.blurred(chosen), loaded.lr)):
+        assert images.dtype == torch.float32 and images.max() <= 1
+        torch.testing.assert_close(images, whole[[5, 2]].float() / 255)
     threaded = load_pairs([tmp_path / "a", tmp_path / "b"], threads=3)
     assert torch.equal(threaded.hr, loaded.hr) and threaded.words == loaded.words
 

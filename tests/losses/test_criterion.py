@@ -4,7 +4,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from kdltr.losses import WEIGHTS, DistillationCriterion, cross_entropy_loss
-from kdltr.models.output import ModelOutput
+from kdltr.models import ModelOutput, create_model, list_models
 
 TERMS = ["visual", "semantic", "cross_entropy", "soft_logits"]
 
@@ -149,11 +149,22 @@ def test_cross_entropy_ignores_what_follows_the_end():
 
 @pytest.mark.parametrize(
     "name, width",
-    [("abinet_ltr", 512), ("matrn", 512), ("parseq_ltr", 384), ("abinet_vision", 512)],
+    [("abinet_ltr", 512), ("matrn_ltr", 512), ("abinet_vision_ltr", 512), ("parseq_ltr", 384)],
 )
 def test_projector_width_by_name(name, width):
     projector = DistillationCriterion.for_model(name).semantic_loss
     assert projector.rnn.input_size == width and projector.rnn.hidden_size == 256
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_one_criterion_for_every_registered_model(name):
+    """A model tells its width itself; the table repeats it for the names of the published ones."""
+    with torch.device("meta"):  # nothing is computed
+        model = create_model(name)
+        projector = DistillationCriterion.for_model(model).semantic_loss
+        assert projector.rnn.input_size == model.semantic_width
+        if "nano" not in name:
+            assert DistillationCriterion.for_model(name).semantic_loss.width == model.semantic_width
 
 
 def test_projector_width_of_a_model():
@@ -187,15 +198,14 @@ def test_path_score_reaches_the_soft_logits():
 def test_half_precision_outputs_are_compared_in_full():
     student, teacher, *rest = outputs()
     criterion = DistillationCriterion(8)
-    halved = [
-        ModelOutput(**{k: v.detach().bfloat16() for k, v in vars(o).items()})
-        for o in (student, teacher)
-    ]
+    def cast(out, dtype):
+        tensors = out.logits, out.semantic, out.visual, out.attention
+        return ModelOutput(*[tensor.detach().to(dtype) for tensor in tensors])
+
+    halved = [cast(out, torch.bfloat16) for out in (student, teacher)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         terms = criterion(*halved, *rest)
-    exact = criterion(
-        *[ModelOutput(**{k: v.float() for k, v in vars(o).items()}) for o in halved], *rest
-    )
+    exact = criterion(*[cast(out, torch.float32) for out in halved], *rest)
     for name, term in terms.items():
         assert term.dtype == torch.float32
         assert torch.equal(term, exact[name])

@@ -1,8 +1,5 @@
 """PARSeq agrees with the published implementation, and its parts do what DESIGN §3 says."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,39 +8,17 @@ from kdltr.charset import ASCII94
 from kdltr.evaluate import UpsampleBicubic
 from kdltr.models import create_model
 from kdltr.models.permutations import reading_orders, visible_tokens
-from tests.golden.fill import fill_state_dict
+from tests.models.conftest import GOLDEN, agrees_with_keys, close, filled, golden
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = ["parseq", "parseq_ltr"]
 TOY = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2, "dropout": 0.0}
-
-
-def golden(name: str) -> dict[str, torch.Tensor]:
-    with np.load(GOLDEN / name) as file:
-        return {key: torch.from_numpy(np.asarray(file[key])) for key in file.files
-                if file[key].dtype.kind != "U"}
-
-
-def filled(name: str, **config):
-    """The published-size model in float64, filled as the reference was."""
-    model = create_model(name, **config)
-    model.load_state_dict(fill_state_dict(model.state_dict()))
-    return model.double().eval()
-
-
-def close(found: torch.Tensor, expected: torch.Tensor) -> None:
-    error = (found - expected.double()).abs().max() / expected.double().abs().max()
-    assert error < 1e-6, f"relative error {error:.1e}"
 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("name", NAMES)
 class TestPublished:
     def test_names_shapes_and_count(self, name):
-        keys = json.loads((GOLDEN / f"{name}.keys.json").read_text())
-        model = create_model(name)
-        assert {k: list(v.shape) for k, v in model.state_dict().items()} == keys["state_dict"]
-        assert sum(p.numel() for p in model.parameters()) == keys["parameters"]
+        agrees_with_keys(name)
 
     @torch.inference_mode()
     def test_reading(self, name):

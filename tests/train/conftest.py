@@ -11,6 +11,10 @@ from kdltr.data.lmdb import write_pairs
 from kdltr.models import create_model
 
 SIZES = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2, "dropout": 0.0}
+ABINET_SIZES = {
+    "widths": (16, 16, 16, 16, 32), "blocks": (1, 1, 1, 1, 1), "heads": 2, "hidden": 32,
+    "encoder_layers": 1, "language_layers": 1, "key_channels": 16,
+}  # fmt: skip
 WORDS = ["seed", "yellow", "a", "Read!", "hornbill", "on", "ten", "kiwi", "42", "Zoo"]
 
 

@@ -1,4 +1,4 @@
-"""The training loop: published trajectory, resuming, several processes, and what stops it."""
+"""The training loop: a run, resuming, several processes, and what stops it."""
 
 import csv
 import json
@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -17,11 +16,10 @@ from kdltr.data import DataError
 from kdltr.losses import DistillationCriterion
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, NonFiniteLoss, ResumeError, distill
-from kdltr.train.distill import Distillation, adam, build_models, rate_factor
-from tests.golden.fill import fill_state_dict
+from kdltr.train.distill import adam, rate_factor
+from kdltr.train.models import build_models
 from tests.train.conftest import WORDS
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 ROOT = Path(__file__).parents[2]
 
 
@@ -42,41 +40,6 @@ def same(one, other, tolerance=0.0):
 def rows(run, name="metrics.csv"):
     with (Path(run) / name).open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.mark.parity
-def test_published_trajectory():
-    """Four steps of the published training, every number to 1e-6 (float64, no dropout)."""
-    reference = json.loads((GOLDEN / "training_parseq.json").read_text())
-    with np.load(GOLDEN / "parseq_training.npz") as file:
-        data = {key: torch.from_numpy(file[key]) for key in file.files if key != "words"}
-    teacher, student = create_model("parseq"), create_model("parseq_ltr", dropout=0.0)
-    for model in (teacher, student):
-        model.load_state_dict(fill_state_dict(model.state_dict()))
-    teacher.double().eval()
-    criterion = DistillationCriterion.for_model("parseq_ltr", soft_logits=0.0)
-    published = {f"sematic_loss.proj.{name}": value
-                 for name, value in criterion.semantic_loss.state_dict().items()}
-    filled = fill_state_dict(published)
-    criterion.semantic_loss.load_state_dict(
-        {name.removeprefix("sematic_loss.proj."): value for name, value in filled.items()}
-    )
-    distillation = Distillation(student, criterion).double().train()
-    settings = DistillConfig(output_dir="unused")
-    optimiser = adam(settings, student, criterion)
-    labels, lengths = student.charset.encode(reference["words"])
-    extra = student.prepare(labels, torch.Generator())
-    extra["permutations"] = torch.tensor(reference["parseq_permutations"])
-    with torch.no_grad():
-        taught = teacher(data["parseq_images"].double(), **extra)
-    for expected in reference["parseq"]:
-        terms = distillation(data["parseq_ltr_images"].double(), extra, taught, labels, lengths)
-        terms["total"].backward()
-        norm = torch.nn.utils.clip_grad_norm_(student.parameters(), settings.clip)
-        found = [terms[name].item() for name in reference["columns"][:-1]] + [norm.item()]
-        assert found == pytest.approx(expected, rel=1e-6)
-        optimiser.step()
-        optimiser.zero_grad()
 
 
 def test_a_run_and_what_it_leaves(toy, tmp_path):

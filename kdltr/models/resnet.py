@@ -1,0 +1,70 @@
+"""The convolutional backbone of ABINet and MATRN, "ResNet45" (DESIGN §3).
+
+Symbols: N images, C channels, (H, W) a feature map. Parameter names are those of the released
+checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Stride = int | tuple[int, int]
+
+
+class BasicBlock(nn.Module):
+    """1×1 then 3×3 convolution, the latter with the stride; a 1×1 shortcut where shapes change."""
+
+    def __init__(self, before: int, width: int, stride: Stride) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = None
+        if before != width or stride not in (1, (1, 1)):
+            self.downsample = nn.Sequential(
+                nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C', H', W') → (N, C, H, W)."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        return F.relu(self.bn2(self.conv2(x)) + shortcut, inplace=True)
+
+
+class ResNet(nn.Module):
+    """A 3×3 stem and five stages of basic blocks.
+
+    Args:
+        widths: channels of each stage; the stem has the first one's.
+        blocks: how many of each stage.
+        strides: of each stage's first block. The student takes 1 where the teacher takes 2 first,
+            so that both give the same map.
+    """
+
+    def __init__(
+        self, widths: Sequence[int], blocks: Sequence[int], strides: Sequence[Stride]
+    ) -> None:
+        super().__init__()
+        before = widths[0]
+        self.conv1 = nn.Conv2d(3, before, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(before)
+        for i, (width, depth, stride) in enumerate(zip(widths, blocks, strides, strict=True), 1):
+            stage = [BasicBlock(before, width, stride)]
+            stage += [BasicBlock(width, width, 1) for _ in range(depth - 1)]
+            self.add_module(f"layer{i}", nn.Sequential(*stage))
+            before = width
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images (N, 3, H, W) → the third stage's map, which is distilled, and the
+        last one's."""
+        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
+        visual = self.layer3(self.layer2(self.layer1(x)))
+        return visual, self.layer5(self.layer4(visual))

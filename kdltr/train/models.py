@@ -1,0 +1,58 @@
+"""Who teaches and who learns: building the two models, checking them, and the trained module."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from kdltr.losses import DistillationCriterion
+from kdltr.models import ModelOutput, Recogniser, create_model
+from kdltr.train.config import DistillConfig
+
+
+class Distillation(nn.Module):
+    """Student and criterion (whose projector is trained too): one DDP wrapper, one checkpoint."""
+
+    def __init__(self, student: nn.Module, criterion: DistillationCriterion) -> None:
+        super().__init__()
+        self.student, self.criterion = student, criterion
+        for name in student.without_gradient:  # DistributedDataParallel would wait for theirs
+            student.get_submodule(name).requires_grad_(False)
+
+    def forward(
+        self,
+        images: Tensor,
+        extra: dict[str, Any],
+        teacher: ModelOutput | None,
+        labels: Tensor,
+        lengths: Tensor,
+    ) -> dict[str, Tensor]:
+        """Loss terms of images (N, 3, H, W) with labels (N, T) and lengths (N,)."""
+        return self.criterion(self.student(images, **extra), teacher, labels, lengths)
+
+
+def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
+    """The teacher, and the student that starts from it."""
+    teacher = create_model(config.teacher, config.teacher_weights, **config.model)
+    student = create_model(config.student, **config.model)
+    return teacher, student.init_from_teacher(teacher)
+
+
+def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) -> None:
+    """Raise unless both say what they are, read one charset, and can do what is asked."""
+    for role, model in (("teacher", teacher), ("student", student)):
+        lacks = [name for name in ("name", "charset", "image_size") if not hasattr(model, name)]
+        if lacks or not isinstance(model, Recogniser):
+            raise TypeError(
+                f"the {role} must be derived from kdltr.Recogniser and have name, charset and "
+                f"image_size; found {type(model).__name__}"
+                + (f", which lacks {', '.join(lacks)}" if lacks else ", which is not derived so")
+            )
+    if teacher.charset != student.charset:
+        raise ValueError(
+            f"the teacher reads {teacher.charset.name}, the student {student.charset.name}; a "
+            f"student takes a teacher of the same charset"
+        )
+    if config.patch_init == "fitted" and not hasattr(student, "fit_patches"):
+        raise ValueError(f"patch_init='fitted' is for PARSeq: {student.name} has no fit_patches")

@@ -1,0 +1,118 @@
+"""The frozen teacher's outputs, computed once for every training pair.
+
+The published recipe has no augmentation, so the teacher says the same of an image in every epoch.
+Its outputs stay beside the images, or in a memory-mapped file when they are larger than a budget.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdltr.data.loader import WordPairs
+from kdltr.losses.visual import focus_map
+from kdltr.models.base import Recogniser
+from kdltr.models.output import ModelOutput
+from kdltr.train.config import TEACHER_OUTPUTS, DistillConfig
+
+log = logging.getLogger(__name__)
+BATCH = 64  # images the teacher reads at once; fixed, so that every run computes the same bits
+
+
+class TeacherOutputs:
+    """What the criterion needs of the teacher, by training pair.
+
+    Attention is kept as the mask the visual focus loss makes of it: (H, W) a word, not (T, H, W).
+
+    Args:
+        teacher: frozen, in eval mode, on the device it computes on.
+        pairs: M training pairs; the outputs are kept on their device.
+        lengths: (M,) steps of each word.
+        dtype: torch.float32 or torch.bfloat16.
+        budget: bytes; above it the outputs go to a file in ``folder``.
+        folder: of that file, which is anonymous: it has no name and goes with the process.
+        autocast: context the teacher runs in.
+    """
+
+    def __init__(
+        self,
+        teacher: Recogniser,
+        pairs: WordPairs,
+        lengths: Tensor,
+        dtype: torch.dtype,
+        budget: float,
+        folder: Path,
+        autocast: AbstractContextManager,
+    ) -> None:
+        self.teacher, self.device = teacher, pairs.hr.device
+        self.kept: dict[str, Tensor] = {}
+        with torch.no_grad(), autocast:
+            for start in range(0, len(pairs), BATCH):
+                chosen = torch.arange(start, min(start + BATCH, len(pairs)))
+                fields = teacher.remember(pairs.sharp(chosen))
+                if "attention" in fields:
+                    mask = focus_map(fields["attention"], lengths[chosen].to(self.device))
+                    fields["attention"] = mask
+                if not self.kept:
+                    self.kept = self._allocate(fields, len(pairs), dtype, budget, folder)
+                for name, values in fields.items():
+                    self.kept[name][start : start + len(chosen)] = values
+
+    def __call__(self, chosen: Tensor, extra: dict[str, Any]) -> ModelOutput:
+        """The teacher's output for pairs ``chosen`` (B,), given what `prepare` returned."""
+        fields = {}
+        for name, values in self.kept.items():
+            batch = values[chosen.to(values.device)].to(self.device, non_blocking=True)
+            fields[name] = batch.float()
+        return self.teacher.recall(fields, **extra)
+
+    @property
+    def bytes(self) -> int:
+        """What is kept."""
+        return sum(values.numel() * values.element_size() for values in self.kept.values())
+
+    def _allocate(
+        self, fields: dict[str, Tensor], n: int, dtype: torch.dtype, budget: float, folder: Path
+    ) -> dict[str, Tensor]:
+        shapes = {name: (n, *values.shape[1:]) for name, values in fields.items()}
+        size = sum(map(math.prod, shapes.values())) * dtype.itemsize
+        spilled = size > budget
+        log.info("the teacher's outputs: %.2f GB %s", size / 1e9,
+                 f"in a file in {folder}" if spilled else f"on {self.device}")
+        if not spilled:
+            return {name: torch.empty(shape, dtype=dtype, device=self.device)
+                    for name, shape in shapes.items()}
+        folder.mkdir(parents=True, exist_ok=True)
+        return {name: _mapped(folder, shape, dtype) for name, shape in shapes.items()}
+
+
+def start_teaching(
+    teacher: Recogniser,
+    pairs: WordPairs,
+    lengths: Tensor,
+    config: DistillConfig,
+    folder: Path,
+    autocast: AbstractContextManager,
+) -> Callable[[Tensor, dict[str, Any]], ModelOutput]:
+    """The function from chosen pairs (B,) and what `prepare` returned to the teacher's output."""
+    dtype = TEACHER_OUTPUTS[config.teacher_outputs]
+    if dtype is None:
+        return lambda chosen, extra: teacher(pairs.sharp(chosen), **extra)
+    budget = 1e9 * config.teacher_budget
+    return TeacherOutputs(teacher, pairs, lengths, dtype, budget, folder, autocast)
+
+
+def _mapped(folder: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A tensor in a file without a name, so that a killed process leaves nothing behind."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".teacher-") as file:
+        size = math.prod(shape)
+        file.truncate(size * dtype.itemsize)
+        return torch.from_file(file.name, shared=True, size=size, dtype=dtype).view(shape)

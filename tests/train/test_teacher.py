@@ -1,0 +1,83 @@
+"""The teacher's outputs are computed once, and training does not notice."""
+
+import contextlib
+
+import pytest
+import torch
+
+from kdltr.data.loader import load_pairs
+from kdltr.models import create_model
+from kdltr.train import DistillConfig, distill
+from kdltr.train.teacher import start_teaching
+from tests.train.conftest import ABINET_SIZES, SIZES
+
+TOY = {"parseq_nano": SIZES, "abinet_nano": ABINET_SIZES, "matrn_nano": ABINET_SIZES}
+
+
+@pytest.fixture
+def taught(toy, tmp_path):
+    """A function: what the teacher says of the toy words, as (chosen, extra) → ModelOutput."""
+
+    def start(name, **settings):
+        torch.manual_seed(0)
+        teacher = create_model(name, **TOY[name]).eval()
+        with torch.no_grad():
+            for end in ("head", "cls", "vision.cls"):  # words end at different steps
+                if hasattr(teacher, end.split(".")[0]):
+                    teacher.get_submodule(end).bias[0] += 0.3
+        pairs = load_pairs(toy.data)
+        words = [teacher.charset.filter(word) for word in pairs.words]
+        labels, lengths = teacher.charset.encode(words, teacher.steps)
+        config = DistillConfig(output_dir=str(tmp_path), **settings)
+        teaching = start_teaching(teacher, pairs, lengths, config, tmp_path,
+                                  contextlib.nullcontext())  # fmt: skip
+        chosen = torch.tensor([7, 3, 39, 0])
+        extra = teacher.prepare(labels[chosen], torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            return teaching(chosen, extra), lengths[chosen]
+
+    return start
+
+
+@pytest.mark.parametrize("name", TOY)
+def test_kept_outputs_are_the_recomputed_ones(taught, name):
+    kept, lengths = taught(name)
+    anew, _ = taught(name, teacher_outputs="recomputed")
+    for field in ("logits", "semantic", "visual"):
+        torch.testing.assert_close(getattr(kept, field), getattr(anew, field))
+    if anew.attention is not None:  # the mask alone is kept
+        for mask, attention, length in zip(kept.attention, anew.attention, lengths, strict=True):
+            torch.testing.assert_close(mask[0], attention[:length].amax(0))
+
+
+@pytest.mark.parametrize("name", TOY)
+def test_outputs_over_the_budget_are_in_a_nameless_file(taught, name, tmp_path):
+    kept, _ = taught(name)
+    spilled, _ = taught(name, teacher_budget=1e-9)
+    assert torch.equal(kept.logits, spilled.logits) and torch.equal(kept.visual, spilled.visual)
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_as_large_in_bf16(taught):
+    kept, _ = taught("abinet_nano")
+    half, _ = taught("abinet_nano", teacher_outputs="bf16")
+    assert half.visual.dtype == torch.float32
+    assert half.visual.equal(kept.visual.bfloat16().float())
+
+
+def test_the_teacher_runs_once_over_the_pairs_and_the_losses_are_the_same(toy, tmp_path):
+    models = {"teacher": "abinet_nano", "student": "abinet_nano_ltr", "model": ABINET_SIZES}
+    settings = toy.settings | models | {"epochs": 2}
+    totals = {}
+    for mode in ("fp32", "recomputed"):
+        torch.manual_seed(0)
+        teacher = create_model("abinet_nano", **ABINET_SIZES).requires_grad_(False).eval()
+        student = create_model("abinet_nano_ltr", **ABINET_SIZES).init_from_teacher(teacher)
+        images = []
+        teacher.register_forward_pre_hook(lambda _, given, n=images: n.append(len(given[0])))
+        config = DistillConfig(output_dir=str(tmp_path / mode), **settings, teacher_outputs=mode)
+        seen = []
+        result = distill(config, (teacher, student), seen.append)
+        totals[mode] = torch.tensor([row["total"] for row in seen])
+        assert sum(images) == (36 if mode == "fp32" else result.pairs)
+    torch.testing.assert_close(totals["fp32"], totals["recomputed"], rtol=1e-4, atol=0)
