@@ -1,0 +1,68 @@
+"""Figures of the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from kdltr.bench.clock import TOTAL, exponent
+from kdltr.bench.measure import KDLTR, PLAIN
+from kdltr.bench.scaling import curves
+from kdltr.plots import COLOURS, _figure, _tidy
+from kdltr.results import Row, to_frame
+
+
+def parts_of_a_step(rows: Sequence[Row]) -> Figure:
+    """Milliseconds of a training step by part, kdltr's above the plain one's."""
+    frame = to_frame(rows)
+    frame = frame[(frame["subset"] == "training step") & (frame["unit"] == "ms")]
+    names = list(frame["recogniser"].unique())
+    figure, places = _figure(9, 0.6 + 1.0 * len(names), len(names), squeeze=False)
+    for name, axes in zip(names, places[:, 0], strict=True):
+        table = frame[frame["recogniser"] == name].pivot_table(
+            "value", "method", "metric", sort=False
+        )
+        left = np.zeros(2)
+        parts = table.drop(columns=TOTAL).loc[[PLAIN, KDLTR]]
+        for colour, part in zip(COLOURS, parts, strict=False):
+            axes.barh([PLAIN, KDLTR], parts[part], left=left, color=colour, label=part, height=0.7)
+            left += parts[part].to_numpy()
+        _tidy(axes)
+        axes.grid(axis="x", color="#e5e7eb", linewidth=0.8)
+        axes.set_title(name, loc="left", fontsize=10)
+    places[-1, 0].set_xlabel("milliseconds")
+    bars = places[0, 0].get_legend_handles_labels()
+    figure.legend(*bars, loc="outside upper right", ncols=6, fontsize=8, frameon=False)
+    return figure
+
+
+def growth(rows: Sequence[Row]) -> Figure:
+    """Milliseconds against size, a panel for each axis, with the fitted exponents."""
+    table = curves(rows)
+    panels = list(table.groupby("subset", sort=False))
+    figure, places = _figure(4.2 * len(panels), 3.6, 1, len(panels), squeeze=False)
+    for (axis, part), axes in zip(panels, places[0], strict=True):
+        lines = part.groupby(["recogniser", "metric", "method"], sort=False)
+        for number, (names, line) in enumerate(lines):
+            _curve(axes, COLOURS[number % len(COLOURS)], names, line)
+        axes.set(xscale="log", yscale="log")
+        sizes = sorted(part["size"].unique())
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.minorticks_off()
+        _tidy(axes, xlabel=axis, ylabel="milliseconds")
+        axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _curve(axes, colour: str, names: tuple[str, str, str], line: pd.DataFrame) -> None:
+    recogniser, metric, method = names
+    sizes, values = line["size"].to_numpy(), line["value"].to_numpy()
+    power = exponent(sizes, values)
+    way = f", {method}" if method != KDLTR else ""
+    axes.plot(sizes, values, "o", color=colour, markersize=4,
+              label=f"{recogniser}, {metric}{way}: size^{power:.2f}")
+    level = np.log(values).mean() - power * np.log(sizes).mean()
+    axes.plot(sizes, np.exp(level) * sizes**power, color=colour, linewidth=1)

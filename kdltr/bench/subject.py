@@ -1,0 +1,237 @@
+"""What is timed: a step of the training loop with a stopwatch in it, and readings of a length."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kdltr.bench import plain
+from kdltr.bench.clock import Laps
+from kdltr.charset import END, MAX_LENGTH, Charset
+from kdltr.data.loader import WordPairs
+from kdltr.efficiency import multiply_adds_of
+from kdltr.losses import DistillationCriterion
+from kdltr.models import ModelOutput
+from kdltr.models.parseq import PARSeq
+from kdltr.train import DistillConfig
+from kdltr.train.distill import adam
+from kdltr.train.models import Distillation, build_models
+from kdltr.train.teacher import TeacherOutputs, start_teaching
+
+SHORTEST, LONGEST = 2, 10  # characters of the random words, in turn
+# An untrained teacher is unsure of everything, and how long the plain search takes depends on that.
+# So much is added to its logits of the word: at temperature 4 it then gives 0.97 of 95 classes.
+SURE = 32.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        batch_size: of training and reading.
+        pairs: words there are; the teacher's outputs are computed for all of them.
+        repeats, warmup: rounds that count, and that come before them.
+        device: "cpu" or "cuda".
+        precision: "no" or "bf16", as in `DistillConfig`.
+        teacher_outputs: of kdltr's path, as in `DistillConfig`.
+        sizes: of teacher and student where they differ from the names'.
+        seed: of weights, images and words.
+    """
+
+    batch_size: int = 16
+    pairs: int = 64
+    repeats: int = 7
+    warmup: int = 2
+    device: str = "cpu"
+    precision: str = "no"
+    teacher_outputs: str = "fp32"
+    sizes: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size > self.pairs:
+            raise ValueError(
+                f"a batch of {self.batch_size} needs as many pairs, found {self.pairs}"
+            )
+
+    def config(self, recogniser: str, **changes: Any) -> DistillConfig:
+        """Of a run of the training loop with these settings."""
+        return DistillConfig(
+            output_dir="", teacher=recogniser, teacher_weights=None, student=f"{recogniser}_ltr",
+            model=self.sizes, batch_size=self.batch_size, precision=self.precision,
+            **{"teacher_outputs": self.teacher_outputs} | changes,
+        )
+
+    def autocast(self) -> AbstractContextManager:
+        """The context of every forward pass."""
+        bf16 = self.precision == "bf16"
+        return torch.autocast(self.device, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+    @property
+    def matrix_dtype(self) -> torch.dtype:
+        """Of the matrix products of these settings."""
+        return torch.bfloat16 if self.precision == "bf16" else torch.float32
+
+
+def random_pairs(
+    n: int, hr_size: tuple[int, int], lr_size: tuple[int, int], charset: Charset, seed: int
+) -> WordPairs:
+    """Noise with words of 2 to 10 characters: every batch of 9 or more has one of the longest."""
+    rng = np.random.default_rng(seed)
+    hr, lr = (
+        torch.from_numpy(rng.integers(0, 256, (n, 3, *size), np.uint8))
+        for size in (hr_size, lr_size)
+    )
+    lengths = itertools.islice(itertools.cycle(range(LONGEST, SHORTEST - 1, -1)), n)
+    words = ["".join(rng.choice(list(charset.characters), length)) for length in lengths]
+    return WordPairs(hr, lr, words)
+
+
+class TrainingStep:
+    """The step of `kdltr.train.distill`, timed in parts: data, teacher, student, losses, …
+
+    Args:
+        recogniser: name of the teacher; the student is its ``_ltr``.
+        settings: how.
+        plain: the plain path (`kdltr.bench.plain`).
+        changes: of the `DistillConfig`.
+    """
+
+    def __init__(
+        self, recogniser: str, settings: Settings, plain: bool = False, **changes: Any
+    ) -> None:
+        self.settings, self.plain, self.device = settings, plain, settings.device
+        changes = ({"teacher_outputs": "recomputed"} if plain else {}) | changes
+        self.config = settings.config(recogniser, **changes)
+        torch.manual_seed(settings.seed)
+        self.teacher, self.student = (m.to(self.device) for m in build_models(self.config))
+        self.teacher.requires_grad_(False).eval()
+        self.criterion = DistillationCriterion.for_model(self.student).to(self.device)
+        self.trained = Distillation(self.student, self.criterion).train()
+        self.optimiser = adam(self.config, self.student, self.criterion)
+        self.pairs = self._pairs()
+        self.labels, self.lengths = self.student.charset.encode(self.pairs.words, MAX_LENGTH + 1)
+        self.steps = 0
+        laps = Laps(self.device)
+        self.teaching = start_teaching(
+            self.teacher, self.pairs, self.lengths, self.config, Path("."), settings.autocast()
+        )
+        self.seconds_of_keeping = laps.finish()["total"]
+
+    def _pairs(self) -> WordPairs:
+        pairs = random_pairs(
+            self.settings.pairs, self.teacher.image_size, self.student.image_size,
+            self.student.charset, self.settings.seed,
+        )
+        if self.plain:
+            return plain.HostPairs(pairs.hr, pairs.lr, pairs.words, device=self.device)
+        return pairs.to(self.device)
+
+    def __call__(self, laps: Laps) -> dict[str, Tensor]:
+        """One step on the next batch → the loss terms."""
+        chosen, images, target, lengths, extra = self.batch()
+        laps("data")
+        taught = self.teach(chosen, target, extra)
+        laps("teacher")
+        with self.settings.autocast():
+            output = self.student(images, **extra)
+        laps("student")
+        with plain.per_word_search() if self.plain else contextlib.nullcontext():
+            terms = self.criterion(output, taught, target, lengths)
+        laps("losses")
+        terms["total"].backward()
+        laps("backward")
+        nn.utils.clip_grad_norm_(self.student.parameters(), self.config.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        laps("optimiser")
+        return terms
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
+        """Chosen pairs (B,), their images, labels (B, T), lengths (B,), and what `prepare` says."""
+        first = self.steps * self.settings.batch_size
+        self.steps += 1
+        chosen = torch.arange(first, first + self.settings.batch_size) % len(self.pairs)
+        images, lengths = self.pairs.blurred(chosen), self.lengths[chosen]
+        steps = self.student.steps or int(lengths.max())  # T
+        target = self.labels[chosen, :steps].to(self.device)
+        generator = torch.Generator().manual_seed(self.settings.seed + self.steps)
+        extra = self.student.prepare(target, generator)
+        return chosen, images, target, lengths.to(self.device), extra
+
+    @torch.no_grad()
+    def teach(
+        self, chosen: Tensor, target: Tensor, extra: dict[str, Any], sure: float = SURE
+    ) -> ModelOutput:
+        """What the teacher says, as sure as if it were trained; with ``sure`` = 0 as it is."""
+        with self.settings.autocast():
+            taught = self.teaching(chosen, extra)
+        word = F.one_hot(target, taught.logits.shape[-1]) * sure  # (B, T, C)
+        return dataclasses.replace(taught, logits=taught.logits + word)
+
+    def multiply_adds(self) -> dict[str, float]:
+        """Of the teacher and of the student, forward and backward, in one step.
+
+        Counted as they happen: passes without gradient have no backward pass, and what the teacher
+        need not do again is not there.
+        """
+        chosen, images, target, _, extra = self.batch()
+
+        def learn() -> None:
+            out = self.student(images, **extra)
+            sum(x.sum() for x in (out.logits, out.semantic, out.visual)).backward()
+
+        counted = {
+            "teacher": multiply_adds_of(lambda: self.teach(chosen, target, extra)),
+            "student": multiply_adds_of(learn),
+        }
+        self.optimiser.zero_grad()
+        return counted
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of the teacher's outputs."""
+        return self.teaching.bytes if isinstance(self.teaching, TeacherOutputs) else 0
+
+
+@contextmanager
+def words_of_length(model: nn.Module, lengths: list[int]) -> Iterator[None]:
+    """Within it an untrained PARSeq ends word i of a batch after ``lengths[i]`` characters.
+
+    What a recogniser takes does not depend on what it reads but for that. Other recognisers take
+    as long for every word and are left alone.
+    """
+    if not isinstance(model, PARSeq):
+        yield
+        return
+    wanted, step = torch.tensor(lengths), 0
+
+    def end(_: nn.Module, __: tuple, logits: Tensor) -> Tensor:
+        nonlocal step
+        if logits.shape[1] != 1:  # the refinement, which comes last
+            step = 0
+            return logits
+        # Finished words may have left the batch.
+        lasting = wanted if len(logits) == len(wanted) else wanted[wanted >= step]
+        ended = (lasting <= step).to(logits.device)[:, None]
+        step += 1
+        place = torch.arange(logits.shape[-1], device=logits.device) == END
+        return logits + torch.where(ended[..., None], 1e4, -1e4).to(logits) * place
+
+    handle = model.head.register_forward_hook(end)
+    try:
+        yield
+    finally:
+        handle.remove()
