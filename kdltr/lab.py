@@ -31,7 +31,7 @@ STYLE = """<style>
 .kdltr img { image-rendering: pixelated; display: block; border-radius: 2px; }
 .kdltr td > img { height: 48px; width: 192px; }
 .kdltr .text { font: 600 20px/1.3 var(--jp-code-font-family, monospace); white-space: pre; }
-.kdltr .wrong { color: #d0021b; }
+.kdltr .wrong { color: var(--jp-error-color1, #d0021b); }
 .kdltr .soft { color: var(--jp-ui-font-color2, #6b7280); font-size: 12px; }
 .kdltr .maps { display: flex; flex-wrap: wrap; gap: 4px; }
 .kdltr figure { margin: 0; text-align: center; }
@@ -153,7 +153,8 @@ def reader(
     sliders = {
         "height": widgets.IntSlider(height, 4, student.image_size[0], description="height, px"),
         "blur": widgets.FloatSlider(blur, min=0, max=3, step=0.1, description="blur σ, px"),
-        "noise": widgets.FloatSlider(noise, min=0, max=60, step=1, description="noise σ"),
+        "noise": widgets.FloatSlider(noise, min=0, max=60, step=1, description="noise σ, of 255",
+                                     readout_format=".0f"),
     }  # fmt: skip
     shown, problem = widgets.HTML(), widgets.HTML()
 
@@ -179,8 +180,9 @@ def reader(
         slider.continuous_update = False  # once it is let go
     upload.observe(take, "value")
     update()
-    chosen = widgets.HBox([choice, upload, problem])
-    return widgets.VBox([chosen, widgets.HBox(list(sliders.values())), shown])
+    wrapped = widgets.Layout(flex_flow="row wrap")
+    lines = [choice, upload, problem], list(sliders.values())
+    return widgets.VBox([*(widgets.HBox(line, layout=wrapped) for line in lines), shown])
 
 
 def _applied(corruption: Any, image: np.ndarray, *settings: Any) -> np.ndarray:
