@@ -113,10 +113,23 @@ def judged(reading: str, label: str | None) -> list[tuple[str, bool]]:
 
 
 def centres(maps: Tensor) -> Tensor:
-    """Horizontal centre of each map's mass: (N, T, h, w) → (N, T), 0 is left and 1 right."""
+    """Horizontal centre of each map's mass: (…, h, w) → (…), 0 is left and 1 right."""
     width = maps.shape[-1]
     places = (torch.arange(width, device=maps.device) + 0.5) / width
     return (maps.sum(-2) * places).sum(-1) / maps.sum((-2, -1))
+
+
+def steps_to_the_right(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """For each step from one character to the next: whether the centre of attention moves right.
+
+    Args:
+        rows: from `attention_rows`.
+    """
+    moves = []
+    for row in rows:
+        middle = centres(torch.from_numpy(row["maps"][: len(row["characters"])]))
+        moves += (middle.diff() > 0).tolist()
+    return moves
 
 
 def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:

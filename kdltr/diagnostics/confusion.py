@@ -43,11 +43,16 @@ def confusion_pairs(predictions: pd.DataFrame, similar: float = SIMILAR) -> pd.D
     return frame.sort_values(order, ascending=[False, True, True], ignore_index=True)
 
 
+def swaps(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Those of `confusion_pairs` in which one character stands for another."""
+    return pairs[(pairs["label"] != GAP) & (pairs["reading"] != GAP)]
+
+
 def kinds(pairs: pd.DataFrame) -> dict[str, int]:
     """How many edits of `confusion_pairs` are of each kind: swapped, missed, added."""
-    missed, added = pairs["reading"] == GAP, pairs["label"] == GAP
-    which = {"swapped": ~missed & ~added, "missed": missed, "added": added}
-    return {kind: int(pairs.loc[chosen, "count"].sum()) for kind, chosen in which.items()}
+    which = {"swapped": swaps(pairs), "missed": pairs[pairs["reading"] == GAP],
+             "added": pairs[pairs["label"] == GAP]}  # fmt: skip
+    return {kind: int(chosen["count"].sum()) for kind, chosen in which.items()}
 
 
 def by_character(predictions: pd.DataFrame) -> pd.DataFrame:

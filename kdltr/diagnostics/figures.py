@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from kdltr.diagnostics.attention import overlay
-from kdltr.diagnostics.confusion import GAP
+from kdltr.diagnostics.confusion import swaps
 from kdltr.plots import COLOURS, MUTED, RIGHT, WRONG, _figure, _plain, _tidy
 
 
@@ -99,7 +99,7 @@ def accuracy_coverage(curves: Mapping[str, Mapping[str, pd.DataFrame]]) -> Figur
     return figure
 
 
-def confusion_bars(pairs: Mapping[str, pd.DataFrame], top: int = 16) -> Figure:
+def swap_bars(pairs: Mapping[str, pd.DataFrame], top: int = 16) -> Figure:
     """The most frequent swaps over all methods, a bar for each method.
 
     Args:
@@ -109,8 +109,8 @@ def confusion_bars(pairs: Mapping[str, pd.DataFrame], top: int = 16) -> Figure:
     """
     named = {}
     for method, table in pairs.items():
-        swaps = table[(table["label"] != GAP) & (table["reading"] != GAP)]
-        named[method] = swaps.set_index(swaps["label"] + " → " + swaps["reading"])["count"]
+        table = swaps(table)
+        named[method] = table.set_index(table["label"] + " → " + table["reading"])["count"]
     counts = pd.DataFrame(named).fillna(0)
     order = counts.sum(axis=1).sort_values(ascending=False, kind="stable")
     counts = counts.loc[order.index[:top]]
@@ -120,6 +120,7 @@ def confusion_bars(pairs: Mapping[str, pd.DataFrame], top: int = 16) -> Figure:
         x = np.arange(len(counts)) + (number - (len(named) - 1) / 2) * width
         axes.bar(x, counts[method], width * 0.92, color=colour, label=method)
     axes.set_xticks(range(len(counts)), [_plain(name) for name in counts.index], fontsize=9)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _tidy(axes, ylabel="times", xlabel="character of the label → character read")
     figure.legend(loc="outside upper left", ncols=4, fontsize=8, frameon=False)
     return figure

@@ -41,20 +41,20 @@ def test_accuracy_against_coverage_ends_at_the_accuracy():
 def test_confusions_are_shown_for_every_method_even_where_one_has_none():
     other = WORDS.assign(reading=WORDS["label"])
     tables = {"a": confusion.confusion_pairs(WORDS), "b": confusion.confusion_pairs(other)}
-    axes = figures.confusion_bars(tables).axes[0]
+    axes = figures.swap_bars(tables).axes[0]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["a → o", "h → t"]
     assert [bar.get_height() for bar in axes.patches] == [1, 1, 0, 0]
 
 
 def test_missing_characters_are_no_swaps():
     table = confusion.confusion_pairs(WORDS.assign(reading=["ca", "dog", "bird", "fist"]))
-    axes = figures.confusion_bars({"a": table}).axes[0]
+    axes = figures.swap_bars({"a": table}).axes[0]
     assert [text.get_text() for text in axes.get_xticklabels()] == ["h → t"]
 
 
 def test_methods_without_a_swap_leave_the_figure_empty():
     table = confusion.confusion_pairs(WORDS.assign(reading=WORDS["label"]))
-    assert not figures.confusion_bars({"a": table}).axes[0].patches
+    assert not figures.swap_bars({"a": table}).axes[0].patches
 
 
 def test_character_errors_name_each_character_and_its_count():
