@@ -15,7 +15,6 @@ import cv2
 import ipywidgets as widgets
 import numpy as np
 import torch
-from torch import Tensor
 
 from kdltr.charset import Reading
 from kdltr.data.images import encode_png, read_image, resize
@@ -84,11 +83,8 @@ def degrade(
         blur: standard deviation of the Gaussian in pixels of `size`.
         noise: standard deviation of the Gaussian noise in grey levels of 255.
     """
-    small = resize(image, size)
-    small = _applied(gaussian_blur, small, blur)
-    if height < size[0]:
-        small = resize(resize(small, (height, round(height * size[1] / size[0]))), size)
-    return _applied(gaussian_noise, small, noise, NOISE_SEED)
+    small = resolution(gaussian_blur(resize(image, size), blur), height)
+    return gaussian_noise(small, np.random.default_rng(NOISE_SEED), noise)
 
 
 def read_word(
@@ -185,26 +181,23 @@ def reader(
     return widgets.VBox([*(widgets.HBox(line, layout=wrapped) for line in lines), shown])
 
 
-def _applied(corruption: Any, image: np.ndarray, *settings: Any) -> np.ndarray:
-    """A corruption of uint8 (M, 3, H, W) tensors on one (H, W, 3) array."""
-    tensor = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-    return corruption(tensor, *settings)[0].permute(1, 2, 0).numpy()
-
-
 def _img(image: np.ndarray, text: str) -> str:
     data = base64.b64encode(encode_png(image)).decode("ascii")
     return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{data}">'
 
 
-def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
-    """uint8 (M, 3, H, W), blurred with standard deviation `sigma` pixels."""
-    if sigma == 0:
-        return images
-    arrays = [cv2.GaussianBlur(x.permute(1, 2, 0).numpy(), (0, 0), sigma) for x in images]
-    return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Blur (H, W, 3) uint8 by σ pixels."""
+    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma else image.copy()
 
 
-def gaussian_noise(images: Tensor, sigma: float, seed: int) -> Tensor:
-    """uint8 (M, 3, H, W) with noise of standard deviation `sigma` grey levels of 255."""
-    noise = np.random.default_rng(seed).normal(0, sigma, images.shape)
-    return torch.from_numpy((images.numpy() + noise).round().clip(0, 255).astype(np.uint8))
+def resolution(image: np.ndarray, height: int) -> np.ndarray:
+    """Shrink (H, W, 3) uint8 to `height` pixels and enlarge to its size again (bicubic)."""
+    small = (height, max(1, round(height * image.shape[1] / image.shape[0])))
+    return resize(resize(image, small), image.shape[:2])
+
+
+def gaussian_noise(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarray:
+    """Add noise of standard deviation σ (of 255) to (H, W, 3) uint8."""
+    noise = np.rint(sigma * rng.standard_normal(image.shape))
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
