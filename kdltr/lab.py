@@ -149,7 +149,7 @@ def reader(
     sliders = {
         "height": widgets.IntSlider(height, 4, student.image_size[0], description="height, px"),
         "blur": widgets.FloatSlider(blur, min=0, max=3, step=0.1, description="blur σ, px"),
-        "noise": widgets.FloatSlider(noise, min=0, max=60, step=1, description="noise σ, of 255",
+        "noise": widgets.FloatSlider(noise, min=0, max=60, step=1, description="noise σ",
                                      readout_format=".0f"),
     }  # fmt: skip
     shown, problem = widgets.HTML(), widgets.HTML()
