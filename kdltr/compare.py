@@ -119,7 +119,8 @@ def example_rows(
         scores: `scores[method][subset]`.
 
     Returns:
-        For each word lr, hr (uint8, H × W × 3), label, and the reading by method.
+        For each word lr, hr (uint8, H × W × 3), label, the reading by method, and under
+        "confidence" the confidences by method.
     """
 
     def pixels(image: Any) -> np.ndarray:
@@ -130,5 +131,7 @@ def example_rows(
          "hr": pixels(data[word.subset].hr[word.index])}
         | {method: found[word.subset].predictions["reading"][word.index]
            for method, found in scores.items()}
+        | {"confidence": {method: found[word.subset].predictions["confidence"][word.index]
+                          for method, found in scores.items()}}
         for word in chosen.itertuples()
     ]  # fmt: skip

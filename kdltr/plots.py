@@ -223,12 +223,16 @@ def marked(reading: str, label: str) -> list[tuple[str, bool]]:
     return characters
 
 
-def examples(rows: Sequence[Mapping], methods: Sequence[str]) -> Figure:
+def examples(
+    rows: Sequence[Mapping], methods: Sequence[str], confidence: bool = False
+) -> Figure:
     """Words with LR, HR and what each method reads: right characters black, wrong ones red.
 
     Args:
         rows: mappings with lr (h, w, 3), hr (H, W, 3) uint8, label, and a reading by method.
         methods: the keys of the readings, in order.
+        confidence: whether to write beside each reading how sure it is: ``row["confidence"]`` by
+            method, in [0, 1].
     """
     n, columns = len(rows), 3 + len(methods)
     figure, axes = _figure(1.75 * columns, 0.52 * n + 0.4, n, columns, squeeze=False)
@@ -242,6 +246,8 @@ def examples(rows: Sequence[Mapping], methods: Sequence[str]) -> Figure:
         _write(places[2], [(character, True) for character in row["label"]])
         for method, place in zip(methods, places[3:], strict=True):
             _write(place, marked(row[method], row["label"]))
+            if confidence:
+                place.text(0, 0.1, f"{row['confidence'][method]:.2f}", fontsize=6.5, color=MUTED)
     return figure
 
 

@@ -27,6 +27,10 @@ TITLES = {
     "teacher": "The teacher, on sharp words and on upsampled blurred ones",
     "fonts": "Words in fonts that training has seen, and in others",
     "training": "Training",
+    "attention": "Steps on which attention moves right (%)",
+    "confusion": "Characters misread: rate (%) and number of errors by kind",
+    "swaps": "The most frequent swaps of characters, of n occurrences",
+    "calibration": "Confidence (%): calibration error over ten bins, and what chance allows",
     "data": "Pairs in each set",
 }
 

@@ -72,3 +72,4 @@ def test_examples_hold_the_images_and_readings_of_their_words():
     assert [(row["first"], row["second"]) for row in rows] == [("ab", "x"), ("x", "ab")]
     assert [int(row["hr"].max()) for row in rows] == [1, 0]  # only the first reads word 1
     assert rows[0]["hr"].shape == (32, 128, 3) and rows[0]["lr"].shape == (16, 64, 3)
+    assert rows[0]["confidence"] == {"first": 0.5, "second": 0.5}

@@ -85,6 +85,13 @@ def test_examples_colour_what_is_wrong():
     assert red == ["o"]
 
 
+def test_examples_say_how_sure_a_reading_is_if_asked():
+    row = {"lr": IMAGE, "hr": IMAGE, "label": "cat", "distilled": "cat",
+           "confidence": {"distilled": 0.876}}  # fmt: skip
+    assert texts(plots.examples([row], ["distilled"], confidence=True))[-1] == "0.88"
+    assert "0.88" not in texts(plots.examples([row], ["distilled"]))
+
+
 def test_loss_curves_leave_out_terms_that_are_zero():
     metrics = pd.DataFrame({"step": [1, 2], "total": [2.0, 1.0]}).assign(
         weighted_visual=1.0, weighted_semantic=0.0, weighted_soft_logits=1.0

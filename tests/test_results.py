@@ -28,6 +28,7 @@ from kdltr.results import (
     read_predictions,
     read_result,
     recompute,
+    separate,
     to_markdown,
     wide,
     write_predictions,
@@ -102,6 +103,15 @@ def test_seeds_stay_apart_also_beside_methods_without_one(tmp_path):
     table = beside_published(rows, same_data=True).set_index("method")
     assert table.loc["distilled", ["seeds", "measured"]].tolist() == [2, 50]
     assert table.loc["distilled", "sd"] == pytest.approx(np.std([0, 100], ddof=1))
+
+
+def test_separated_predictions_are_the_scores_they_were_collected_from(predictions):
+    found = separate(predictions)
+    pd.testing.assert_frame_equal(collect(found["parseq_nano"], "parseq_nano"), predictions)
+    twice = pd.concat([predictions.assign(seed=seed) for seed in (1, 2)])
+    assert separate(twice[twice["seed"] == 1]).keys() == found.keys()
+    with pytest.raises(ValueError, match="one seed"):
+        separate(twice)
 
 
 def test_edited_predictions_are_refused(predictions):

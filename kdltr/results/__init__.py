@@ -15,6 +15,7 @@ from kdltr.results.rows import (
     collect,
     read_predictions,
     recompute,
+    separate,
     to_frame,
     write_predictions,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "read_predictions",
     "read_result",
     "recompute",
+    "separate",
     "to_frame",
     "to_markdown",
     "versions",

@@ -101,6 +101,23 @@ def collect(
     return pd.concat(frames, ignore_index=True)
 
 
+def separate(predictions: pd.DataFrame) -> dict[str, dict[str, dict[str, Scores]]]:
+    """The inverse of `collect`, for predictions of one seed: `[recogniser][method][subset]`.
+
+    Raises:
+        ValueError: predictions of several seeds.
+    """
+    if "seed" in predictions and predictions["seed"].nunique(dropna=False) > 1:
+        raise ValueError("expected predictions of one seed, found several; choose one: "
+                         "predictions[predictions['seed'] == …]")
+    found: dict[str, dict[str, dict[str, Scores]]] = {}
+    names = ["recogniser", "method", "subset"]
+    for (recogniser, method, subset), part in predictions.groupby(names, sort=False):
+        own = part.drop(columns=[*names, "seed"], errors="ignore").reset_index(drop=True)
+        found.setdefault(recogniser, {}).setdefault(method, {})[subset] = score(own)
+    return found
+
+
 def recompute(predictions: pd.DataFrame, table: str = "textzoom") -> list[Row]:
     """Every row that follows from per-image predictions: no model is run.
 
