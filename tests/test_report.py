@@ -89,8 +89,8 @@ def test_the_protocol_stands_under_every_table_of_accuracies(tmp_path):
     write_profile(tmp_path)
     text = render(tmp_path, "toy")
     tables = [table for result in read_results(tmp_path) for table in tables_of(result)]
-    accuracies = [t for t in tables if "accuracy (%)" in t.columns or "average" in t.columns
-                  or "verdict" in t.columns]  # fmt: skip
+    accuracies = [t for t in tables if "accuracy (%)" in (*t.columns, t.title[-12:])
+                  or "average" in t.columns or "verdict" in t.columns]  # fmt: skip
     assert len(accuracies) == 5 and all(table.protocol == PROTOCOL for table in accuracies)
     assert unescape(text).count(PROTOCOL) == sum(bool(table.protocol) for table in tables) == 5
 
@@ -192,6 +192,15 @@ def test_metrics_of_several_units_stand_below_each_other():
     assert [cell.text.replace("\u202f", " ") for cell in table.lines[0].cells] == [
         "a", "total", "step", "2.00 ms", "2.00 ×"]  # fmt: skip
     assert table.note == "threads: 2" and not table.folded and not table.protocol
+
+
+def test_methods_stand_side_by_side_where_there_is_one_metric():
+    rows = [Row("robustness", "a", method, f"blur {level}", "accuracy", 50.0, n=9)
+            for method in ("bicubic", "distilled") for level in (0, 1)]  # fmt: skip
+    table = spread(rows, "blurred")
+    assert table.title == "blurred: accuracy (%)"
+    assert table.columns == ("recogniser", "subset", "n", "bicubic", "distilled")
+    assert len(table.lines) == 2
 
 
 def test_seeds_are_lines_of_their_own_and_long_tables_are_folded():

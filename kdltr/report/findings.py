@@ -149,7 +149,8 @@ def _interval(finding: Finding) -> str:
     if finding.low is None:
         return ""
     ends = between(finding.low, finding.high, finding.unit, sign=finding.unit == "points")
-    return f"{ends}; n = {quantity(finding.n, 'count')}"
+    parts = ends, f"n = {quantity(finding.n, 'count')}"
+    return "; ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
 
 
 def _chance(finding: Finding) -> str:

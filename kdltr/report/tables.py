@@ -130,28 +130,33 @@ def verdict_cell(verdict: str) -> Cell:
 def spread(rows: Sequence[Row], title: str) -> Table:
     """A table that has no counterpart in the paper.
 
-    A column for each metric; or, where metrics are many or of several units, a line for each
-    metric and a column for each method. What all rows share of their `extra` is the note.
+    A column for each metric; or for each method, where there is one metric alone, and where
+    metrics are many or of several units: then each has a line. What all rows share of their
+    `extra` is the note.
     """
     units: dict[str, dict[str, None]] = {}
     for row in rows:
         units.setdefault(row.metric, {})[row.unit] = None
     mixed = len(units) > MOST_METRICS or any(len(found) > 1 for found in units.values())
-    across, down = ("method", "metric") if mixed else ("metric", "method")
+    alone = not mixed and len(units) == 1 and len({row.method for row in rows}) > 1
+    across, down = ("method", "metric") if mixed or alone else ("metric", "method")
     heads = list(dict.fromkeys(getattr(row, across) for row in rows))
     grouped: dict[tuple, dict[str, Row]] = {}
     for row in rows:
         key = (row.recogniser, getattr(row, down), row.subset, row.seed, row.n)
         grouped.setdefault(key, {})[getattr(row, across)] = row
     lines = tuple(
-        Line((Cell(recogniser), Cell(what), Cell(subset),
+        Line((Cell(recogniser), Cell(GAP if alone else what), Cell(subset),
               Cell(GAP) if seed is None else Cell(str(seed), seed), number(n, "count"),
               *(measured(found[h], with_unit=mixed) if h in found else Cell(GAP) for h in heads)))
         for (recogniser, what, subset, seed, n), found in grouped.items()
     )  # fmt: skip
-    named = heads if mixed else [_with_unit(head, next(iter(units[head]))) for head in heads]
-    table = Table(title, ("recogniser", down, "subset", "seed", "n", *named), lines, _shared(rows),
-                  folded=len(lines) >= FOLDED_FROM)  # fmt: skip
+    metrics = [_with_unit(metric, next(iter(found))) for metric, found in units.items()]
+    table = Table(
+        f"{title}: {metrics[0]}" if alone else title,
+        ("recogniser", down, "subset", "seed", "n", *(metrics if across == "metric" else heads)),
+        lines, _shared(rows), folded=len(lines) >= FOLDED_FROM,
+    )  # fmt: skip
     return table.without_empty_columns()
 
 
