@@ -62,15 +62,18 @@ def write_others(folder):
     trained = [Row("training", *model, "train", "steps", 1424, "count"),
                Row("training", *model, "held out", "accuracy", 71.5, n=600, low=67.8, high=74.9)]
     write_result(folder / "distill_parseq.json", trained, {}, 42, generated, 294.0)
-    read = [Row("benchmarks", "parseq_nano", method, subset, "accuracy", value, n=288,
+    read = [Row("benchmarks, degraded", "parseq_nano", method, subset, "accuracy", value, n=n,
                 low=value - 5, high=value + 5)
-            for method, value in (("bicubic", 60.5), ("distilled", 70.25))
-            for subset in ("IC15 (1811), clean", "CUTE80, degraded")]  # fmt: skip
+            for method, value in (("teacher on HR", 90.5), ("distilled", 70.25))
+            for subset, n in (("SVT 647", 647), ("CUTE80 288", 288))]  # fmt: skip
     generated = {"data/generated/toy/benchmarks/CUTE80": HASH}
     write_result(folder / "05_benchmarks.json", read, {}, None, generated, 3.0)
-    levels = [Row("robustness", "parseq_nano", method, f"gaussian_blur {level / 10:.1f}",
-                  "accuracy", 90 - level, n=1500, low=85 - level, high=95 - level)
-              for method in ("bicubic", "distilled") for level in range(0, 26)]  # fmt: skip
+    levels = [Row(kind, "parseq_nano", method, f"{level:g}", metric, 90 - level, n=1500)
+              for kind, found in (("gaussian_blur", (0, 0.5, 2)), ("jpeg", (90, 50, 10, 5)))
+              for method in ("bicubic", "distilled") for level in found
+              for metric in ("accuracy", "1-NED")]  # fmt: skip
+    levels += [Row("calibration", "parseq_nano", method, f"{bin / 30:.2f}", "share", bin / 10, n=9)
+               for method in ("bicubic", "distilled") for bin in range(30)]  # fmt: skip
     write_result(folder / "06_robustness.json", levels, {}, None, generated, 3.0)
     timed = [Row("bench", "parseq_nano", method, subset, metric, value, unit, n=5,
                  extra={"batch_size": 16, "precision": "no"})
@@ -79,6 +82,9 @@ def write_others(folder):
              for method, value in (("kdltr", 123.456), ("plain", 370.0))]  # fmt: skip
     timed.append(Row("bench", "parseq_nano", "plain ÷ kdltr", "reading", "total", 2.997, "×", n=5,
                      extra={"batch_size": 16, "precision": "no"}))  # fmt: skip
+    timed += [Row("costs", "parseq", "student", "one word", metric, value, "count")
+              for metric, value in (("parameters", 23_805_023),
+                                    ("multiply-adds, the paper's way", 2.931e9))]  # fmt: skip
     write_result(folder / "07_efficiency.json", timed, {}, None, {}, 4000.0)
 
 

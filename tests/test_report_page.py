@@ -96,7 +96,7 @@ def column(table, index):
 
 def test_a_click_sorts_numbers_as_numbers_and_leaves_gaps_last(show):
     page = show()
-    table = table_below(page, "Words read right (%), and what a word costs")
+    table = table_below(page, "Words read right: accuracy (%)")
     head = table.locator("th", has_text="parameters")
     place = table.locator("th").all_inner_texts().index("parameters") + 1
     gaps = column(table, place).count("–")
@@ -114,13 +114,19 @@ def test_a_click_sorts_numbers_as_numbers_and_leaves_gaps_last(show):
     assert table.locator("tbody tr").count() == len(numbers) + gaps
 
 
-def test_intervals_and_levels_sort_as_numbers(show):
+def test_levels_and_intervals_sort_as_numbers(show):
     page = show()
     page.evaluate(UNFOLD)
-    table = table_below(page, "Words read right as images get worse")
-    table.locator("th button", has_text="subset").click()
-    levels = [float(text.split()[1]) for text in column(table, 2)]
-    assert len(levels) == 26 and levels == sorted(levels)
+    table = table_below(page, "Confidence, and how often it is right")
+    head = table.locator("th button", has_text="subset")
+    head.click()
+    head.click()
+    levels = [float(text) for text in column(table, 2)]
+    assert len(levels) == 30 and levels == sorted(levels, reverse=True)
+    table = table_below(page, "Measured beside published")
+    table.locator("th button", has_text="95 % interval").click()
+    lows = [float(text.split("–")[0]) for text in column(table, 6)]
+    assert len(lows) == 6 and lows == sorted(lows)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1400])

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from kdltr.report.cells import GAP, Cell, Line, Table, between, quantity
 from kdltr.report.claims import PaperClaim, paper_claims
-from kdltr.report.tables import other_words, verdict_cell
+from kdltr.report.tables import verdict_cell, words_of
 from kdltr.results import Result, beside_published, is_published_size
 from kdltr.results.tables import family
 
 NOT_MEASURED = "not measured here"
+JUDGED = ("reproduced", "not reproduced")
 VERDICTS = {
     "reproduced": "within 1.5 points of the published figure on the paper's words, with its "
                   "recogniser; counts: equal in all published digits",
@@ -58,9 +59,11 @@ def findings(results: Sequence[Result]) -> tuple[list[Finding], list[Finding]]:
         answers = [f for f in asked if claim.asks and re.fullmatch(claim.asks, f.text)]
         asked = [finding for finding in asked if finding not in answers]
         stated = _stated(claim)
-        answers = [replace(f, text=claim.text, source=claim.source) for f in answers]
+        answers = [replace(f, text=claim.text, source=claim.source,
+                           on=_listed(re.match(r"\w+", f.text)[0], f.on)) for f in answers]
         answers += [f for result in results for f in _rows_of(claim, stated, result)]
-        paper += answers or [replace(stated, needs=claim.needs)]
+        judged = [f for f in answers if f.verdict in JUDGED]  # a smaller model has no say beside it
+        paper += judged or answers or [replace(stated, needs=claim.needs)]
     return (paper + [finding for finding in asked if finding.published is not None],
             [finding for finding in asked if finding.published is None])  # fmt: skip
 
@@ -74,28 +77,25 @@ def _stated(claim: PaperClaim) -> Finding:
 def _asked(result: Result) -> Iterator[Finding]:
     """The claims that a notebook tested (`kdltr.compare.claim`)."""
     for claim in result.document.get("extra", {}).get("claims", ()):
-        recogniser, _, rest = claim["claim"].partition(":")
         yield Finding(
             text=claim["claim"], unit=claim.get("unit", "points"), published=claim["published"],
             verdict=claim["verdict"], measured=claim["measured"], low=claim["low"],
             high=claim["high"], p=claim["p"], n=claim["n"], here=claim["here"],
-            run=result.document["run"], on=_on(recogniser if rest else "", result),
+            run=result.document["run"], on=words_of(result),
         )  # fmt: skip
 
 
-def _on(recogniser: str, result: Result) -> str:
-    return ", ".join(filter(None, (recogniser, other_words(result.document))))
+def _listed(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
 
 
 def _rows_of(claim: PaperClaim, stated: Finding, result: Result) -> Iterator[Finding]:
     """`stated` with what the rows of a result measure of it."""
-    wanted, run = claim.row, result.document["run"]
-    rows = [] if wanted is None else [
-        row for row in result.rows
-        if (row.table, row.metric, row.method, row.subset)
-        == (wanted.table, wanted.metric, wanted.method, wanted.subset)
-        and family(row.recogniser) == claim.recogniser
-    ]  # fmt: skip
+    run = result.document["run"]
+    wanted = [(w.table, w.metric, w.method, w.subset) for w in claim.rows]
+    rows = [row for row in result.rows
+            if (row.table, row.metric, row.method, row.subset) in wanted
+            and family(row.recogniser) == claim.recogniser]  # fmt: skip
     if claim.unit == "count":
         for row in rows:
             equal = abs(row.value - claim.published) <= claim.within
@@ -105,12 +105,12 @@ def _rows_of(claim: PaperClaim, stated: Finding, result: Result) -> Iterator[Fin
         return
     same_data = result.document.get("extra", {}).get("same_data", False)
     for line in beside_published(rows, same_data).itertuples():
-        if claim.minus and line.verdict not in ("reproduced", "not reproduced"):
+        if claim.minus and line.verdict not in JUDGED:
             continue  # a published figure says nothing about other words
         yield replace(
             stated, verdict=line.verdict, measured=line.measured - claim.minus,
             low=line.low - claim.minus, high=line.high - claim.minus, n=line.n, run=run,
-            on=_on(line.recogniser, result),
+            on=_listed(line.recogniser, words_of(result)),
         )  # fmt: skip
 
 

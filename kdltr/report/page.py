@@ -23,7 +23,8 @@ from kdltr.report.circumstances import (
     runs_table,
 )
 from kdltr.report.findings import VERDICTS, Finding, findings, findings_table
-from kdltr.report.tables import MAIN, other_words, tables_of
+from kdltr.report.published import MAIN
+from kdltr.report.tables import tables_of, words_of
 from kdltr.results import Result, ResultError, read_result
 
 # Parts of the page by the table that a run's rows belong to; the first part holds the rest.
@@ -83,7 +84,7 @@ def figures(folder: Path, run: str) -> list[Figure]:
     return found
 
 
-def title_of(notebook: Path, run: str) -> str:
+def heading_of(notebook: Path, run: str) -> str:
     """The first heading of an executed notebook; the run's name where there is none."""
     if notebook.is_file():
         for cell in json.loads(notebook.read_text(encoding="utf-8")).get("cells", ()):
@@ -100,7 +101,7 @@ def section(folder: Path, result: Result) -> Section:
     part = next((part for part, own in PARTS.items() if tables & {*own}), next(iter(PARTS)))
     notebook = f"notebooks/{run}.ipynb"
     return Section(
-        run, title_of(folder / notebook, run), part, other_words(document),
+        run, heading_of(folder / notebook, run), part, words_of(result),
         notebook if (folder / notebook).is_file() else None, document, tables_of(result),
         figures(folder, run),
     )  # fmt: skip

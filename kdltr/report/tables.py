@@ -1,61 +1,91 @@
-"""Tables of a result's rows: the paper's main table, and any other in a readable default."""
+"""Tables of a result's rows: accuracies in the paper's layout, anything else in a default."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from kdltr.report.cells import GAP, Cell, Line, Table, measured, number
-from kdltr.results import Result, Row, beside_published, published_wide
-from kdltr.results.tables import SUBSETS, family
+from kdltr.report.published import MAIN, published_curves, published_lines
+from kdltr.results import Result, Row, beside_published
+from kdltr.results.tables import family
 
-MAIN = "textzoom"  # the rows that stand beside the paper's main table
-SIZE = "size"  # rows that say what each of its methods costs
+SIZE = "size"  # rows that say what each method of the main table costs
 COSTS = ("parameters", "multiply-adds")
-SCORED = {"accuracy", "1-NED", "confidence"}  # metrics that PROTOCOL defines
+ACCURACY, OTHER_SCORES = "accuracy", {"1-NED", "confidence"}  # the metrics that PROTOCOL defines
 FOLDED_FROM = 24  # lines: longer tables are shown when asked for
+MOST_SUBSETS = 12  # with more of them, subsets stand below each other
 MOST_METRICS = 6  # with more of them, methods stand side by side and metrics below each other
 TITLES = {
     "bench": "What kdltr takes, beside a plain way of doing the same",
-    "benchmarks": "Words read right on the recognition benchmarks",
-    "calibration": "Confidence and how often it is right",
+    "calibration": "Confidence, and how often it is right",
     "confusion": "Characters taken for one another",
+    "costs": "What a word costs, counted",
     "data": "Pairs in each set",
     "fonts": "Words in fonts that training has seen, and in others",
-    "robustness": "Words read right as images get worse",
     "scaling": "Time against size",
     "size": "What a word costs",
     "teacher": "The teacher, on sharp words and on upsampled blurred ones",
+    "textzoom": "Words read right",
     "training": "Training",
 }
-# What the words of a table would be if they were the paper's; TextZoom's if it is not listed.
-PAPERS_WORDS = {"benchmarks": "the benchmarks"}
+COST_NOTE = (
+    "The paper counts the multiply-adds of modules alone, without the products inside attention, "
+    "and PARSeq's for three decoding steps; kdltr counts them all."
+)
 
 
 def tables_of(result: Result) -> list[Table]:
-    """Every table of a result: the main one first, then in the order of its rows."""
-    protocol, rows = result.document["protocol"], result.rows
+    """Every table of a result, in the order of its rows, the main one first."""
+    rows, made = result.rows, []
     names = list(dict.fromkeys(row.table for row in rows))
-    made = []
-    if MAIN in names:
-        same_data = result.document.get("extra", {}).get("same_data", False)
-        made = [main_table(rows), beside_table(rows, same_data)]
-        made = [replace(table, words=other_words(result.document)) for table in made]
-        made = [replace(table, protocol=protocol) for table in made]
+    names.sort(key=lambda name: name != MAIN)
+    others: list[Row] = []  # scores beside accuracies
     for name in names:
-        if name != MAIN and not (name == SIZE and MAIN in names):
-            own = [row for row in rows if row.table == name]
-            scored = any(row.metric in SCORED and row.unit == "%" for row in own)
-            made.append(replace(spread(own, TITLES.get(name, name)),
-                                protocol=protocol if scored else "",
-                                words=other_words(result.document, name)))  # fmt: skip
+        own = [row for row in rows if row.table == name]
+        scored = {row.metric for row in own} <= {ACCURACY, *OTHER_SCORES}
+        tables = []
+        if scored:
+            others += [row for row in own if row.metric != ACCURACY]
+            own = [row for row in own if row.metric == ACCURACY]
+            if own:
+                costs = [row for row in rows if row.table == SIZE] if name == MAIN else []
+                tables.append(accuracy_table(own, title_of(name), costs))
+        elif not (name == SIZE and MAIN in names):
+            tables.append(spread(own, title_of(name)))
+        if name == MAIN:
+            same_data = result.document.get("extra", {}).get("same_data", False)
+            tables.append(beside_table(own, same_data))
+        made += [_marked(table, result, name, scored or any(row.metric == ACCURACY for row in own))
+                 for table in tables]  # fmt: skip
+    if others:
+        if len({row.table for row in others}) > 1:
+            others = [replace(row, subset=f"{title_of(row.table)}: {row.subset}") for row in others]
+        table = replace(spread(others, "Other scores"), folded=True)
+        made.append(_marked(table, result, others[0].table, True))
     return made
 
 
-def other_words(document: Mapping[str, Any], table: str = MAIN) -> str:
-    """What a result's words are, if they are not those of the paper; "" if they are, or none."""
-    papers = PAPERS_WORDS.get(table, "TextZoom")
+def title_of(name: str) -> str:
+    """The heading of a table of rows."""
+    return TITLES.get(name) or (name[:1].upper() + name[1:]).replace("_", " ")
+
+
+def _marked(table: Table, result: Result, name: str, scored: bool) -> Table:
+    """With what its words are, and how its accuracies were measured."""
+    protocol = result.document["protocol"] if scored else ""
+    return replace(table, words=other_words(result.document, name), protocol=protocol)
+
+
+def words_of(result: Result) -> str:
+    """What a result's words are, if they are not those of the paper."""
+    return other_words(result.document, result.rows[0].table if result.rows else MAIN)
+
+
+def other_words(document: Mapping[str, Any], table: str) -> str:
+    """What a table's words are, if they are not those of the paper; "" if they are, or none."""
+    papers = "the benchmarks" if "benchmarks" in table else "TextZoom"
     if any("data/generated/" in path for path in document["data"]):
         return f"generated words, not {papers}"
     same = document.get("extra", {}).get("same_data")
@@ -64,52 +94,52 @@ def other_words(document: Mapping[str, Any], table: str = MAIN) -> str:
     return f"other words, not {papers}" if same is False or (same is None and own) else ""
 
 
-def main_table(rows: Sequence[Row]) -> Table:
-    """Methods down, subsets and costs across; below each recogniser's the paper's own table."""
-    costs = {(row.recogniser, row.method, row.metric): row.value
-             for row in rows if row.table == SIZE}  # fmt: skip
-    rows = [row for row in rows if row.table == MAIN and row.metric == "accuracy"]
+def accuracy_table(rows: Sequence[Row], title: str, costs: Sequence[Row] = ()) -> Table:
+    """Methods down, subsets across, and below each recogniser's lines the published ones.
+
+    Args:
+        rows: accuracies of one table.
+        costs: rows of `COSTS` by recogniser and method, for two more columns.
+    """
     subsets = list(dict.fromkeys(row.subset for row in rows))
+    if len(subsets) > MOST_SUBSETS:
+        return spread(rows, title)
+    cost = {(row.recogniser, row.method, row.metric): row.value for row in costs}
+    shown_costs = COSTS if costs or rows[0].table == MAIN else ()
     found: dict[tuple, dict[str, Row]] = {}
     for row in rows:
         found.setdefault((row.recogniser, row.method, row.seed), {})[row.subset] = row
     lines: dict[str | None, list[Line]] = {}
     for (recogniser, method, seed), own in found.items():
+        seeded = "measured here" if seed is None else f"measured here, seed {seed}"
         lines.setdefault(family(recogniser), []).append(Line(
-            (Cell(recogniser), Cell(method), Cell(_seeded("measured here", seed)),
-             *(measured(own[s]) if s in own else number(None) for s in subsets),
-             *(number(costs.get((recogniser, method, cost)), "count") for cost in COSTS))
+            (Cell(recogniser), Cell(method), Cell(seeded),
+             *(measured(own[subset]) if subset in own else number(None) for subset in subsets),
+             *(number(cost.get((recogniser, method, name)), "count") for name in shown_costs))
         ))  # fmt: skip
     for name in filter(None, lines):
-        lines[name] += _published_lines(name, subsets)
-    return Table(
-        "Words read right (%), and what a word costs",
-        ("recogniser", "method", "figures", *subsets, *COSTS),
-        tuple(line for own in lines.values() for line in own),
-        "Small: 95 % intervals. Below what was measured stands the paper's table for recognisers "
-        "of that family. It counts the multiply-adds of modules alone, without the products inside "
-        "attention, and PARSeq's for three decoding steps; kdltr counts them all.",
+        lines[name] += published_lines(rows[0].table, name, subsets)
+    every = [line for own in lines.values() for line in own]
+    every += published_curves(rows[0].table, subsets)
+    table = Table(
+        f"{title}: accuracy (%)",
+        ("recogniser", "method", "figures", *subsets, *shown_costs), tuple(every),
+        f"Small: 95 % intervals. {_images(rows)} {COST_NOTE if shown_costs else ''}".strip(),
     )  # fmt: skip
+    return table if any(line.muted for line in every) else table.without("figures")
 
 
-def _published_lines(name: str, subsets: Sequence[str]) -> Iterator[Line]:
-    """The paper's main table for its recogniser `name`."""
-    for (recogniser, method), paper in published_wide([name]).iterrows():
-        yield Line(
-            (Cell(recogniser), Cell(method), Cell("published, TextZoom"),
-             *(number(paper[s] if s in SUBSETS else None, "%") for s in subsets),
-             number(1e6 * paper["mparams"], "count"), number(1e9 * paper["gflops"], "count")),
-            muted=True,
-        )  # fmt: skip
-
-
-def _seeded(text: str, seed: int | None) -> str:
-    return text if seed is None else f"{text}, seed {seed}"
+def _images(rows: Sequence[Row]) -> str:
+    """The images behind each column."""
+    counts = {row.subset: row.n for row in rows if row.n}
+    if len({*counts.values()}) == 1:
+        return f"n = {next(iter(counts.values()))}."
+    return f"n: {', '.join(f'{subset} {n}' for subset, n in counts.items())}."
 
 
 def beside_table(rows: Sequence[Row], same_data: bool) -> Table:
     """Every accuracy with what the paper states for it, and the verdict."""
-    frame = beside_published([row for row in rows if row.table == MAIN], same_data)
+    frame = beside_published(rows, same_data)
     lines = tuple(
         Line((Cell(r.recogniser), Cell(r.method), Cell(r.subset), number(r.n, "count"),
               number(r.measured, "%"), Cell(f"{r.low:.1f}–{r.high:.1f}", float(r.low)),
@@ -146,7 +176,7 @@ def spread(rows: Sequence[Row], title: str) -> Table:
         key = (row.recogniser, getattr(row, down), row.subset, row.seed, row.n)
         grouped.setdefault(key, {})[getattr(row, across)] = row
     lines = tuple(
-        Line((Cell(recogniser), Cell(GAP if alone else what), Cell(subset),
+        Line((Cell(recogniser), Cell(GAP if alone else what), label(subset),
               Cell(GAP) if seed is None else Cell(str(seed), seed), number(n, "count"),
               *(measured(found[h], with_unit=mixed) if h in found else Cell(GAP) for h in heads)))
         for (recogniser, what, subset, seed, n), found in grouped.items()
@@ -158,6 +188,14 @@ def spread(rows: Sequence[Row], title: str) -> Table:
         lines, _shared(rows), folded=len(lines) >= FOLDED_FROM,
     )  # fmt: skip
     return table.without_empty_columns()
+
+
+def label(text: str) -> Cell:
+    """A subset; one that is a level, as "0.5", is a number and sorted as such."""
+    try:
+        return Cell(text, float(text))
+    except ValueError:
+        return Cell(text)
 
 
 def _with_unit(metric: str, unit: str) -> str:
