@@ -149,12 +149,17 @@ def _interval(finding: Finding) -> str:
     if finding.low is None:
         return ""
     ends = between(finding.low, finding.high, finding.unit, sign=finding.unit == "points")
-    parts = ends, f"n = {quantity(finding.n, 'count')}"
-    return "; ".join(part.replace(" ", "\N{NO-BREAK SPACE}") for part in parts)
+    images = f"n = {quantity(finding.n, 'count')}"
+    return f"{_together(ends)}; {_together(images)}"
 
 
 def _chance(finding: Finding) -> str:
     """McNemar's p."""
     if finding.p is None:
         return ""
-    return "p < 0.001" if finding.p < 0.001 else f"p = {finding.p:.2g}"
+    return _together("p < 0.001" if finding.p < 0.001 else f"p = {finding.p:.2g}")
+
+
+def _together(text: str) -> str:
+    """Never broken over two lines."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
