@@ -71,19 +71,13 @@ class Table:
         columns = zip(*(line.cells for line in self.lines), strict=True)
         return tuple(any(cell.value is not None for cell in column) for column in columns)
 
-    def without(self, *names: str) -> Table:
-        """The same, without these columns."""
-        keep = [i for i, column in enumerate(self.columns) if column not in names]
+    def without_empty_columns(self) -> Table:
+        """The same, without the columns that hold nothing but gaps and "-"."""
+        keep = [i for i in range(len(self.columns))
+                if {line.cells[i].text for line in self.lines} - {"-", GAP}]  # fmt: skip
         lines = tuple(replace(line, cells=tuple(line.cells[i] for i in keep))
                       for line in self.lines)  # fmt: skip
         return replace(self, columns=tuple(self.columns[i] for i in keep), lines=lines)
-
-    def without_empty_columns(self) -> Table:
-        """The same, without the columns that hold nothing but gaps and "-"."""
-        return self.without(*(
-            column for i, column in enumerate(self.columns)
-            if not {line.cells[i].text for line in self.lines} - {"-", GAP}
-        ))  # fmt: skip
 
 
 def quantity(value: float, unit: str = "", sign: bool = False) -> str:

@@ -15,20 +15,20 @@ def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[L
     """What is published for the table of rows `table`, the recogniser `name`, these subsets.
 
     Of TextZoom the paper's main table, with costs; of benchmarks what the teachers' READMEs state
-    at full resolution. The same subsets with other counts of words are other variants.
+    at full resolution, for the same variants: their names end with the number of words.
     """
     if table == MAIN:
         for (_, method), paper in published_wide([name]).iterrows():
             costs = paper["mparams"] * 1e6, paper["gflops"] * 1e9
             figures = {subset: paper[subset] for subset in SUBSETS}
-            yield _line(name, method, "published, TextZoom", figures, subsets, costs)
+            yield _line(name, f"{method}, published", figures, subsets, costs)
     elif table.startswith("benchmarks"):
         frame = published("teachers_hr")
         frame = frame[frame["recogniser"] == name]
         variants = frame["benchmark"] + " " + frame["samples"].astype(str)
         figures = dict(zip(variants, frame["accuracy"], strict=True))
         if figures.keys() & {*subsets}:
-            yield _line(name, "teacher on HR", "published, its README", figures, subsets)
+            yield _line(name, "teacher on HR, its README", figures, subsets)
 
 
 def published_curves(table: str, subsets: Sequence[str]) -> Iterator[Line]:
@@ -37,16 +37,13 @@ def published_curves(table: str, subsets: Sequence[str]) -> Iterator[Line]:
     frame = frame[frame["corruption"] == table].drop(columns="corruption").set_index("level")
     frame.index = [f"{level:g}" for level in frame.index]
     for method in frame if len(frame) else ():
-        yield _line("not stated", method, "published, read off a figure", frame[method], subsets)
+        yield _line("not stated", f"{method}, published", frame[method], subsets)
 
 
 def _line(
-    recogniser: str, method: str, where: str, figures: Mapping[str, float],
-    subsets: Sequence[str], costs: Sequence[float] = (),
+    recogniser: str, method: str, figures: Mapping[str, float], subsets: Sequence[str],
+    costs: Sequence[float] = (),
 ) -> Line:  # fmt: skip
-    return Line(
-        (Cell(recogniser), Cell(method), Cell(where),
-         *(number(figures.get(subset), "%") for subset in subsets),
-         *(number(cost, "count") for cost in costs)),
-        muted=True,
-    )  # fmt: skip
+    numbers = [number(figures.get(subset), "%") for subset in subsets]
+    numbers += [number(cost, "count") for cost in costs]
+    return Line((Cell(recogniser), Cell(method), *numbers), muted=True)

@@ -31,8 +31,9 @@ TITLES = {
     "training": "Training",
 }
 COST_NOTE = (
-    "The paper counts the multiply-adds of modules alone, without the products inside attention, "
-    "and PARSeq's for three decoding steps; kdltr counts them all."
+    "Published: the paper's main table, on TextZoom. It counts the multiply-adds of modules alone, "
+    "without the products inside attention, and PARSeq's for three decoding steps; kdltr counts "
+    "them all."
 )
 
 
@@ -111,9 +112,8 @@ def accuracy_table(rows: Sequence[Row], title: str, costs: Sequence[Row] = ()) -
         found.setdefault((row.recogniser, row.method, row.seed), {})[row.subset] = row
     lines: dict[str | None, list[Line]] = {}
     for (recogniser, method, seed), own in found.items():
-        seeded = "measured here" if seed is None else f"measured here, seed {seed}"
         lines.setdefault(family(recogniser), []).append(Line(
-            (Cell(recogniser), Cell(method), Cell(seeded),
+            (Cell(recogniser), Cell(method if seed is None else f"{method}, seed {seed}"),
              *(measured(own[subset]) if subset in own else number(None) for subset in subsets),
              *(number(cost.get((recogniser, method, name)), "count") for name in shown_costs))
         ))  # fmt: skip
@@ -121,12 +121,10 @@ def accuracy_table(rows: Sequence[Row], title: str, costs: Sequence[Row] = ()) -
         lines[name] += published_lines(rows[0].table, name, subsets)
     every = [line for own in lines.values() for line in own]
     every += published_curves(rows[0].table, subsets)
-    table = Table(
-        f"{title}: accuracy (%)",
-        ("recogniser", "method", "figures", *subsets, *shown_costs), tuple(every),
+    return Table(
+        f"{title}: accuracy (%)", ("recogniser", "method", *subsets, *shown_costs), tuple(every),
         f"Small: 95 % intervals. {_images(rows)} {COST_NOTE if shown_costs else ''}".strip(),
     )  # fmt: skip
-    return table if any(line.muted for line in every) else table.without("figures")
 
 
 def _images(rows: Sequence[Row]) -> str:
