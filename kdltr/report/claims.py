@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kdltr.results import AVERAGE, published, published_counts
+from kdltr.results import AVERAGE, published
 from kdltr.results.tables import RECOGNISERS
 
 NO_SR = "needs {} on the same words; kdltr has no super-resolution network"
@@ -37,7 +37,6 @@ class PaperClaim:
         unit: "%", "points", or "count".
         source: the file in data/paper/.
         recogniser: the paper's name.
-        n: images behind it.
         beside: what belongs to the figure.
         asks: pattern of the text of a measured claim (`kdltr.compare.claim`) that asks the same.
         rows: else the rows that measure it.
@@ -52,7 +51,6 @@ class PaperClaim:
     unit: str
     source: str
     recogniser: str
-    n: int | None = None
     beside: str = ""
     asks: str = ""
     rows: tuple[RowOf, ...] = ()
@@ -70,10 +68,9 @@ def paper_claims() -> list[PaperClaim]:
 
 
 def _accuracy(recogniser: str) -> Iterator[PaperClaim]:
-    frame, n = _textzoom(recogniser), published_counts()[AVERAGE]
-    best = _best_two_stage(recogniser)
+    frame, best = _textzoom(recogniser), _best_two_stage(recogniser)
     ours, bicubic, other = frame.loc[["Ours", "Bicubic", best], "average"]
-    same = {"source": "textzoom.csv", "recogniser": recogniser, "n": n}
+    same = {"source": "textzoom.csv", "recogniser": recogniser}
     rows = (RowOf("textzoom", "accuracy"),)
     yield PaperClaim(f"{recogniser}, distilled: words of TextZoom read right", ours, "%", rows=rows,
                      **same)  # fmt: skip
@@ -122,12 +119,12 @@ def _supplement() -> Iterator[PaperClaim]:
     yield PaperClaim(
         f"ABINet: distilled reads more words than by {best}, the best other distillation",
         distillers["Ours"] - distillers[best], "points", "kd_baselines.csv", "ABINet",
-        published_counts()[AVERAGE], needs=f"needs a training with {best}; kdltr has none",
+        needs=f"needs a training with {best}; kdltr has none",
     )  # fmt: skip
     weights = published("loss_weights")["average"].sort_values(ascending=False)
     yield PaperClaim(
         "ABINet: the published loss weights are the best of five", weights.iloc[0]
-        - weights.iloc[1], "points", "loss_weights.csv", "ABINet", published_counts()[AVERAGE],
+        - weights.iloc[1], "points", "loss_weights.csv", "ABINet",
         needs="needs five trainings that differ in their loss weights",
     )  # fmt: skip
     written = published("handwriting").set_index("method")["wer"]
