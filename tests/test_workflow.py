@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from kdltr.workflow import engine, keys, tidy
-from kdltr.workflow.plan import load_plan
+from kdltr.workflow.plan import PACKAGE_ROOT, load_plan
 from kdltr.workflow.processes import (
     JobRecord,
     ProfileLock,
@@ -339,3 +340,18 @@ def test_all_missing_data_is_reported_before_anything_runs(project):
     with pytest.raises(WorkflowError, match=r"(?s)not all data is in place.*absent-1.*absent-2"):
         engine.run("tiny", project)
     assert not (project / ".snakemake").exists()
+
+
+@pytest.mark.parametrize("name", ["kdltr/templates/report.css", "data/paper/textzoom.csv"])
+def test_the_report_is_out_of_date_when_its_template_or_a_published_figure_changes(
+    project, monkeypatch, tmp_path, name
+):
+    for folder in ("kdltr", "data/paper"):
+        shutil.copytree(PACKAGE_ROOT.parent / folder, tmp_path / "copy" / folder,
+                        ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+    monkeypatch.setattr("kdltr.workflow.plan.PACKAGE_ROOT", tmp_path / "copy/kdltr")
+    before = load_plan("tiny", project)
+    file = tmp_path / "copy" / name
+    file.write_text(file.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    after = load_plan("tiny", project)
+    assert after.report_key != before.report_key and after.runs == before.runs
