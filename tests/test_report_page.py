@@ -117,7 +117,7 @@ def test_a_click_sorts_numbers_as_numbers_and_leaves_gaps_last(show):
 def test_levels_and_intervals_sort_as_numbers(show):
     page = show()
     page.evaluate(UNFOLD)
-    table = table_below(page, "Confidence, and how often it is right")
+    table = table_below(page, "Confidence (%): calibration error")
     head = table.locator("th button", has_text="subset")
     head.click()
     head.click()
