@@ -139,11 +139,15 @@ def recompute(predictions: pd.DataFrame, table: str = "textzoom") -> list[Row]:
 
 
 def write_predictions(path: str | os.PathLike, predictions: pd.DataFrame) -> None:
-    """Save predictions as CSV, wholly or not at all; floating-point numbers keep every bit."""
+    """Save predictions as CSV, wholly or not at all; floating-point numbers keep every bit.
+
+    A `path` that ends in .gz is compressed; the same predictions give the same bytes.
+    """
+    packed = {"method": "gzip", "mtime": 0} if str(path).endswith(".gz") else None
     with atomic_path(path) as temporary:
         # All text quoted: a bare carriage return in a label would end the line for a reader.
         predictions.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8",
-                           quoting=csv.QUOTE_NONNUMERIC)
+                           quoting=csv.QUOTE_NONNUMERIC, compression=packed)
 
 
 def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
