@@ -1,6 +1,7 @@
 """How reading suffers: every reader on the same words, degraded step by step.
 
-    scores = sweep(load_readers(recognisers), pairs, {"gaussian_blur": [0, 1, 2]}, seed=0)
+    words = sweep(pairs, {"gaussian_blur": [0, 1, 2]}, seed=0)
+    scores = read_tables(load_readers(recognisers), words, lr_alone=["gaussian_blur"])
     predictions = predictions_of(scores)
     rows = recompute_tables(predictions)     # a table for each kind of degradation
 """
@@ -8,7 +9,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,13 +21,13 @@ from kdltr.data.images import resize
 from kdltr.data.loader import WordPairs
 from kdltr.evaluate import evaluate, images_for
 from kdltr.models.base import Recogniser
-from kdltr.results import AVERAGE, Row, collect, recompute
+from kdltr.results import AVERAGE, Row, collect, recompute, to_frame
 from kdltr.scores import Scores
 
 log = logging.getLogger(__name__)
 RESOLUTION = "resolution"  # the kind that changes what is seen of the HR images too
-# scores[recogniser][kind][method][level]
-Sweep = dict[str, dict[str, dict[str, dict[str, Scores]]]]
+# scores[recogniser][table][method][subset]
+Tables = dict[str, dict[str, dict[str, dict[str, Scores]]]]
 
 
 def degraded(pairs: WordPairs, kind: str, level: float, seed: int) -> WordPairs:
@@ -52,61 +53,68 @@ def degraded(pairs: WordPairs, kind: str, level: float, seed: int) -> WordPairs:
 
 
 def sweep(
-    readers: Mapping[str, Mapping[str, Recogniser]],
-    pairs: WordPairs,
-    levels: Mapping[str, Sequence[float]],
-    seed: int,
-) -> Sweep:
-    """Every reader on every level of every kind; all of them read the same degraded images.
+    pairs: WordPairs, levels: Mapping[str, Sequence[float]], seed: int
+) -> Iterator[tuple[str, str, WordPairs]]:
+    """The words of `read_tables` for every level of every kind: kind, level as text, words.
 
-    Args:
-        readers: `readers[recogniser][method]`, from `kdltr.evaluate.load_readers`. Those of HR
-            images take part in "resolution" alone: elsewhere nothing changes for them.
-        pairs: the words.
-        levels: by kind, in the order in which they are to be shown.
-        seed: of the random numbers.
-
-    Returns:
-        `scores[recogniser][kind][method][level]`, the level as text.
+    They are made one by one, as they are read.
     """
-    scores: Sweep = {
-        name: {kind: {method: {} for method, model in methods.items() if _sees(model, pairs, kind)}
-               for kind in levels}
-        for name, methods in readers.items()
-    }  # fmt: skip
     for kind, steps in levels.items():
         for level in steps:
-            seen = degraded(pairs, kind, level, seed)
-            for name, tables in scores.items():
-                for method, found in tables[kind].items():
-                    found[f"{level:g}"] = evaluate(readers[name][method], seen)
-            log.info("%s %g: %d words read by every reader", kind, level, len(pairs))
+            yield kind, f"{level:g}", degraded(pairs, kind, level, seed)
+
+
+def read_tables(
+    readers: Mapping[str, Mapping[str, Recogniser]],
+    words: Iterable[tuple[str, str, WordPairs]],
+    lr_alone: Container[str],
+) -> Tables:
+    """Every reader on every subset of every table; all of them read the same images.
+
+    Args:
+        readers: `readers[recogniser][method]`, from `kdltr.evaluate.load_readers`.
+        words: table, subset and its words; from `sweep`, or a list.
+        lr_alone: tables without the readers of HR images, for whom nothing changes there.
+
+    Returns:
+        `scores[recogniser][table][method][subset]`.
+    """
+    scores: Tables = {name: {} for name in readers}
+    for table, subset, pairs in words:
+        for name, methods in readers.items():
+            for method, model in methods.items():
+                if table in lr_alone and images_for(model, pairs) is pairs.hr:
+                    continue
+                found = scores[name].setdefault(table, {}).setdefault(method, {})
+                found[subset] = evaluate(model, pairs)
+        log.info("%s, %s: %d words read by every reader", table, subset, len(pairs))
     return scores
 
 
-def predictions_of(scores: Sweep) -> pd.DataFrame:
-    """The predictions of `sweep` as one table, with the kind in the column `table`."""
-    return pd.concat(
-        [collect(methods, name).assign(table=kind)
-         for name, tables in scores.items() for kind, methods in tables.items()],
-        ignore_index=True,
-    )  # fmt: skip
+def predictions_of(scores: Tables) -> pd.DataFrame:
+    """The predictions of `read_tables` as one frame, with a column `table`."""
+    frames = [collect(methods, name).assign(table=table)
+              for name, tables in scores.items() for table, methods in tables.items()]  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
 
 
-def recompute_tables(predictions: pd.DataFrame, average: bool = False) -> list[Row]:
+def recompute_tables(predictions: pd.DataFrame, averaged: Container[str] = ()) -> list[Row]:
     """`kdltr.results.recompute` for each value of the column `table`.
 
     Args:
-        average: whether the mean over the subsets of a table means something; over levels it
-            does not.
+        averaged: tables whose subsets together mean something; the levels of a degradation do not.
     """
     rows = [row for table, part in predictions.groupby("table", sort=False)
             for row in recompute(part, str(table))]  # fmt: skip
-    return [row for row in rows if average or row.subset != AVERAGE]
+    return [row for row in rows if row.subset != AVERAGE or row.table in averaged]
 
 
-def _sees(model: Recogniser, pairs: WordPairs, kind: str) -> bool:
-    return kind == RESOLUTION or images_for(model, pairs) is pairs.lr
+def accuracies(rows: Sequence[Row]) -> pd.DataFrame:
+    """What figures are drawn from: accuracy, low and high as fractions, beside the rows' names."""
+    frame = to_frame([row for row in rows if row.metric == "accuracy"])
+    for column, source in {"accuracy": "value", "low": "low", "high": "high"}.items():
+        frame[column] = frame[source] / 100
+    return frame[["table", "recogniser", "method", "subset", "n", "accuracy", "low", "high"]]
 
 
 def _resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
