@@ -16,7 +16,10 @@ MARKERS = "osD^vP*"
 
 
 def level_curves(
-    table: pd.DataFrame, level: str, published: pd.DataFrame | None = None
+    table: pd.DataFrame,
+    level: str,
+    methods: Sequence[str],
+    published: pd.DataFrame | None = None,
 ) -> Figure:
     """Accuracy against level with 95 % intervals: a panel for each recogniser.
 
@@ -25,6 +28,7 @@ def level_curves(
     Args:
         table: columns recogniser, method, level (text), accuracy, low, high (fractions).
         level: what the level is.
+        methods: all there are, in the order of their colours, which one that is absent keeps.
         published: the paper's curves for a panel of their own: a column `level` and one a method,
             in percent.
     """
@@ -32,7 +36,6 @@ def level_curves(
     columns = len(panels) + (published is not None)
     figure = Figure(figsize=(0.5 + 2.7 * columns, 3.1), layout="constrained")
     places = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
-    methods = list(table["method"].unique())
     for (recogniser, part), axes in zip(panels, places, strict=False):
         levels = list(part["level"].unique())
         for method, curve in part.groupby("method", sort=False):
@@ -69,19 +72,22 @@ def _finish(axes: Axes, title: str, levels: Sequence[str], level: str) -> None:
     axes.set_axisbelow(True)
 
 
-def dots(table: pd.DataFrame) -> Figure:
+def dots(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
     """Accuracy of every line with its 95 % interval: a panel for each recogniser, side by side.
 
     Args:
         table: columns recogniser, method, line (text), accuracy, low, high (fractions).
+        methods: as of `level_curves`.
     """
-    lines, methods = list(table["line"].unique()), list(table["method"].unique())
+    lines, shown = list(table["line"].unique()), set(table["method"])
     panels = list(table.groupby("recogniser", sort=False))
     size = 2.0 + 2.6 * len(panels), 0.9 + 0.28 * len(lines)
     figure = Figure(figsize=size, layout="constrained")
     places = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for (recogniser, part), axes in zip(panels, places, strict=True):
         for number, method in enumerate(methods):
+            if method not in shown:
+                continue
             rows = part[part["method"] == method].set_index("line").reindex(lines)
             y = np.arange(len(lines)) + (number - (len(methods) - 1) / 2) * 0.2
             errors = rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]

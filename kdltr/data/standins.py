@@ -122,8 +122,8 @@ def _curved(mask: np.ndarray, height: float, rng: np.random.Generator) -> np.nda
     """The word along an arc, its middle up (or, every other time, down)."""
     h, w = mask.shape
     length = w / h  # of the word, in heights
-    # An arc of 60 to 160 degrees, unless the word is too short to be bent so far.
-    arc = min(math.radians(rng.uniform(60, 160)), 0.8 * length)
+    # An arc of 30 to 120 degrees, unless the word is too short to be bent so far.
+    arc = min(math.radians(rng.uniform(30, 120)), 0.8 * length)
     middle = length / arc  # radius of the line halfway up the letters, in heights
     reach = (middle + 0.5) * math.sin(min(arc, math.pi) / 2)
     low = (middle - 0.5) * math.cos(arc / 2)  # of the lowest ink above the centre

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -143,11 +144,13 @@ def write_predictions(path: str | os.PathLike, predictions: pd.DataFrame) -> Non
 
     A `path` that ends in .gz is compressed; the same predictions give the same bytes.
     """
-    packed = {"method": "gzip", "mtime": 0} if str(path).endswith(".gz") else None
+    # All text quoted: a bare carriage return in a label would end the line for a reader.
+    text = predictions.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    content = text.encode("utf-8")
+    if str(path).endswith(".gz"):
+        content = gzip.compress(content, mtime=0)
     with atomic_path(path) as temporary:
-        # All text quoted: a bare carriage return in a label would end the line for a reader.
-        predictions.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8",
-                           quoting=csv.QUOTE_NONNUMERIC, compression=packed)
+        temporary.write_bytes(content)
 
 
 def read_predictions(path: str | os.PathLike) -> pd.DataFrame:
