@@ -94,7 +94,7 @@ def dots(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
             axes.errorbar(rows["accuracy"], y, xerr=errors, fmt=MARKERS[number], ms=4, lw=1,
                           color=COLOURS[number % len(COLOURS)], label=method)  # fmt: skip
         axes.set_title(recogniser, loc="left", fontsize=10)
-        axes.set(xlim=(0, 1), xlabel="words read right")
+        axes.set(xlim=(-0.02, 1), xlabel="words read right")
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="both", color="#e5e7eb", linewidth=0.8)

@@ -1,7 +1,7 @@
 """How reading suffers: every reader on the same words, degraded step by step.
 
     words = sweep(pairs, {"gaussian_blur": [0, 1, 2]}, seed=0)
-    scores = read_tables(load_readers(recognisers), words, lr_alone=["gaussian_blur"])
+    scores = read_tables(load_readers(recognisers), words, lr_alone=[KINDS["gaussian_blur"].title])
     predictions = predictions_of(scores)
     rows = recompute_tables(predictions)     # a table for each kind of degradation
 """
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kdltr.data.corruptions import corruption, degrade
+from kdltr.data.corruptions import KINDS, corruption, degrade
 from kdltr.data.images import resize
 from kdltr.data.loader import WordPairs
 from kdltr.evaluate import evaluate, images_for
@@ -55,13 +55,13 @@ def degraded(pairs: WordPairs, kind: str, level: float, seed: int) -> WordPairs:
 def sweep(
     pairs: WordPairs, levels: Mapping[str, Sequence[float]], seed: int
 ) -> Iterator[tuple[str, str, WordPairs]]:
-    """The words of `read_tables` for every level of every kind: kind, level as text, words.
+    """The words of `read_tables` for every level of every kind: its title, the level, words.
 
     They are made one by one, as they are read.
     """
     for kind, steps in levels.items():
         for level in steps:
-            yield kind, f"{level:g}", degraded(pairs, kind, level, seed)
+            yield KINDS[kind].title, f"{level:g}", degraded(pairs, kind, level, seed)
 
 
 def read_tables(

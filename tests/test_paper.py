@@ -318,11 +318,11 @@ def test_the_whole_profile_runs_from_data_and_checkpoints_to_the_report(complete
     states = {row["name"]: row["state"] for row in benchmarks.document["extra"]["benchmarks"]}
     assert states.pop(BENCHMARK) == "present" and set(states.values()) == {"missing"}
     assert {(row.table, row.subset, row.n) for row in benchmarks.rows} == {
-        (table, "CUTE80 288", 288) for table in ("benchmarks", "benchmarks, degraded")
+        (table, "CUTE80 288", 288) for table in ("Benchmarks", "Benchmarks, degraded")
     }  # fmt: skip
     tables = [documents[name] for name in ("05_benchmarks", "06_robustness")]
     for found in tables:  # without a model
-        again = recompute_tables(found.predictions(), averaged=["benchmarks"])
+        again = recompute_tables(found.predictions(), averaged=["Benchmarks"])
         assert again == found.rows
 
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kdltr.data.corruptions import corruption, degrade
+from kdltr.data.corruptions import KINDS, corruption, degrade
 from kdltr.data.loader import WordPairs
 from kdltr.evaluate import UpsampleBicubic, load_readers
 from kdltr.models import create_model
@@ -20,6 +20,8 @@ from kdltr.robustness import (
     sweep,
 )
 
+BLUR, NOISE, JPEG, RESOLUTION = (
+    KINDS[kind].title for kind in ("gaussian_blur", "gaussian_noise", "jpeg", "resolution"))
 TINY = {"width": 10, "depth": 1, "orders": 2}
 
 
@@ -68,31 +70,31 @@ def test_a_small_word_is_brought_to_the_size_of_each_reader(pairs):
 def test_a_sweep_has_every_level_of_every_kind_in_order(pairs):
     steps = sweep(pairs, {"jpeg": [90, 5], "gaussian_blur": [0.5]}, seed=0)
     assert [(kind, level) for kind, level, _ in steps] == [
-        ("jpeg", "90"), ("jpeg", "5"), ("gaussian_blur", "0.5")]  # fmt: skip
+        (JPEG, "90"), (JPEG, "5"), (BLUR, "0.5")]  # fmt: skip
 
 
 def test_tables_follow_from_the_saved_predictions(pairs, readers, tmp_path):
     levels = {"gaussian_blur": [0, 2], "resolution": [32, 8]}
-    scores = read_tables(readers, sweep(pairs, levels, 0), lr_alone=["gaussian_blur"])
-    assert list(scores["parseq_nano"]["gaussian_blur"]) == ["bicubic", "not trained"]
-    assert list(scores["parseq_nano"]["resolution"]) == ["teacher on HR", "bicubic", "not trained"]
+    scores = read_tables(readers, sweep(pairs, levels, 0), lr_alone=[BLUR])
+    assert list(scores["parseq_nano"][BLUR]) == ["bicubic", "not trained"]
+    assert list(scores["parseq_nano"][RESOLUTION]) == ["teacher on HR", "bicubic", "not trained"]
     predictions = predictions_of(scores)
     assert len(predictions) == 3 * 2 * (2 + 3)
     rows = recompute_tables(predictions)
     write_predictions(tmp_path / "p.csv.gz", predictions)
     assert recompute_tables(read_predictions(tmp_path / "p.csv.gz")) == rows
     found = {(row.table, row.method, row.subset) for row in rows}
-    assert ("gaussian_blur", "bicubic", "2") in found and len(found) == 2 * (2 + 3)
+    assert (BLUR, "bicubic", "2") in found and len(found) == 2 * (2 + 3)
     assert all(row.n == 3 for row in rows)  # levels have no average …
-    averaged = recompute_tables(predictions, averaged=["resolution"])  # … unless it is asked for
+    averaged = recompute_tables(predictions, averaged=[RESOLUTION])  # … unless it is asked for
     more = [(row.table, row.n) for row in averaged if row.subset == "average"]
-    assert set(more) == {("resolution", 6)}
+    assert set(more) == {(RESOLUTION, 6)}
 
 
 def test_bicubic_and_student_see_the_same_degraded_images(pairs, readers):
     words = sweep(pairs, {"gaussian_noise": [20]}, 0)
-    scores = read_tables(readers, words, lr_alone=["gaussian_noise"])["parseq_nano"]
-    seen = [found["20"].predictions["image"] for found in scores["gaussian_noise"].values()]
+    scores = read_tables(readers, words, lr_alone=[NOISE])["parseq_nano"]
+    seen = [found["20"].predictions["image"] for found in scores[NOISE].values()]
     pd.testing.assert_series_equal(*seen)
 
 

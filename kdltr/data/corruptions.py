@@ -180,37 +180,46 @@ class Kind:
     """A corruption with one level.
 
     Attributes:
+        name: for people.
+        level: what the level is.
         apply: of an image, a generator and a level.
-        level: what the level is, for axes and tables.
         low, high: the levels it knows, both included.
     """
 
-    apply: Callable[[np.ndarray, np.random.Generator, float], np.ndarray]
+    name: str
     level: str
+    apply: Callable[[np.ndarray, np.random.Generator, float], np.ndarray]
     low: float
     high: float
 
+    @property
+    def title(self) -> str:
+        """Name and level, for tables and axes."""
+        return f"{self.name}: {self.level}"
+
 
 KINDS = {
-    "gaussian_blur": Kind(lambda x, rng, s: gaussian_blur(x, s), "σ in pixels", 0, 100),
-    "gaussian_noise": Kind(gaussian_noise, "σ of 255", 0, 255),
-    "average_blur": Kind(lambda x, rng, k: average_blur(x, int(k)), "k × k pixels", 1, 99),
-    "median_blur": Kind(lambda x, rng, k: median_blur(x, int(k)), "k × k pixels, k odd", 1, 99),
+    "gaussian_blur": Kind(
+        "Gaussian blur", "σ in pixels", lambda x, rng, s: gaussian_blur(x, s), 0, 100),
+    "gaussian_noise": Kind("Gaussian noise", "σ of 255", gaussian_noise, 0, 255),
+    "average_blur": Kind(
+        "Average blur", "k × k pixels", lambda x, rng, k: average_blur(x, int(k)), 1, 99),
+    "median_blur": Kind(
+        "Median blur", "k × k pixels, k odd", lambda x, rng, k: median_blur(x, int(k)), 1, 99),
     "bilateral_blur": Kind(
-        lambda x, rng, s: bilateral_blur(x, 9, s, s), "σ of colour and place, d = 9", 1, 1000
-    ),
+        "Bilateral blur", "σ of colour and place, d = 9",
+        lambda x, rng, s: bilateral_blur(x, 9, s, s), 1, 1000),
     "motion_blur": Kind(
-        lambda x, rng, k: motion_blur(x, int(k) // 2 * 2 + 1, rng.uniform(0, 360), 0.0),
-        "k pixels at any angle, k odd", 1, 99,
-    ),
+        "Motion blur", "k pixels at any angle, k odd",
+        lambda x, rng, k: motion_blur(x, int(k) | 1, rng.uniform(0, 360), 0.0), 1, 99),
     "mean_shift_blur": Kind(
-        lambda x, rng, r: mean_shift_blur(x, r, r), "radius of place and colour", 1, 100
-    ),
+        "Mean shift", "radius of place and colour",
+        lambda x, rng, r: mean_shift_blur(x, r, r), 1, 100),
     "superpixels": Kind(
-        lambda x, rng, p: superpixels(x, rng, p, 7), "share of 7 superpixels replaced", 0, 1
-    ),
-    "jpeg": Kind(lambda x, rng, q: jpeg(x, int(q)), "quality", 1, 100),
-    "resolution": Kind(lambda x, rng, h: resolution(x, int(h)), "height in pixels", 2, 1000),
+        "Superpixels", "share of 7 replaced", lambda x, rng, p: superpixels(x, rng, p, 7), 0, 1),
+    "jpeg": Kind("JPEG", "quality", lambda x, rng, q: jpeg(x, int(q)), 1, 100),
+    "resolution": Kind(
+        "Resolution", "height in pixels", lambda x, rng, h: resolution(x, int(h)), 2, 1000),
 }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from kdltr.atomic import atomic_path
 from kdltr.scores import Scores, score
 
 AVERAGE = "average"  # over all subsets, weighted by the images counted
-_TEXT = {name: str for name in ("recogniser", "method", "subset", "label", "reading", "image")}
+_TEXT = {name: str for name in ("recogniser", "method", "table", "subset", "label", "reading",
+                                "image")}
 
 
 @dataclass(frozen=True)
