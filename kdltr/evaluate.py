@@ -10,7 +10,7 @@ import logging
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdltr.data.loader import WordPairs, load_pairs
+from kdltr.models import create_model
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
 from kdltr.scores import (
@@ -85,6 +86,31 @@ def evaluate(
     return score(frame, len(pairs.skipped))
 
 
+def load_readers(
+    recognisers: Mapping[str, Mapping[str, Any]], device: str | torch.device = "cpu"
+) -> dict[str, dict[str, Recogniser]]:
+    """Teacher, teacher after bicubic upsampling, and students of every recogniser.
+
+    Args:
+        recognisers: by the teacher's name: `weights` (a file), `student` (its name), `students`
+            (weights by method, the one of interest first; "" is as initialised from the teacher)
+            and, where they differ from the names', `sizes`.
+        device: where they go.
+
+    Returns:
+        `readers[recogniser][method]`: "teacher on HR", "bicubic", then the students.
+    """
+    readers = {}
+    for name, entry in recognisers.items():
+        sizes = entry.get("sizes", {})
+        teacher = create_model(name, entry["weights"], **sizes).to(device)
+        readers[name] = {"teacher on HR": teacher, "bicubic": UpsampleBicubic(teacher)}
+        for method, weights in entry["students"].items():
+            student = create_model(entry["student"], weights or None, **sizes).to(device)
+            readers[name][method] = student if weights else student.init_from_teacher(teacher)
+    return readers
+
+
 def upsample_bicubic(images: Tensor) -> Tensor:
     """(N, 3, H, W) → (N, 3, 2H, 2W): bicubic with aligned corners, as the published baseline.
 
@@ -143,6 +169,7 @@ __all__ = [
     "evaluate",
     "images_for",
     "indistinguishable",
+    "load_readers",
     "matches",
     "mcnemar",
     "score",

@@ -27,7 +27,8 @@ def code(notebook):
 
 
 def test_the_notebooks_are_there():
-    assert [p.stem for p in NOTEBOOKS][:4] == ["01_data", "02_teacher", "03_distill", "04_textzoom"]
+    assert [p.stem for p in NOTEBOOKS][:6] == [
+        "01_data", "02_teacher", "03_distill", "04_textzoom", "05_benchmarks", "06_robustness"]
 
 
 @each

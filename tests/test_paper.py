@@ -19,11 +19,12 @@ import torch
 import yaml
 
 from kdltr.data.images import encode_png
-from kdltr.data.lmdb import PairedWords, write_pairs
+from kdltr.data.lmdb import PairedWords, write_pairs, write_words
 from kdltr.data.manifest import read_manifest
 from kdltr.models import create_model
 from kdltr.notebook import check_parameters, read_parameters
 from kdltr.results import beside_published, read_result
+from kdltr.robustness import recompute_tables
 from kdltr.train import DistillConfig, distill
 from kdltr.train.distill import rate_factor
 from kdltr.workflow.plan import load_plan, names_to_verify
@@ -35,6 +36,7 @@ NAMES = ("abinet", "matrn", "parseq")
 TEACHERS = {name: f"data/{ENTRIES[name].path}" for name in NAMES}
 TESTS = {"easy": 1619, "medium": 1411, "hard": 1343}  # images, as published
 TRAINING = 14573 + 2794
+BENCHMARK = "CUTE80"  # the one that is there
 SPLITS = ("train1", "train2", *(f"test/{name}" for name in TESTS))
 WORDS = ("the", "HOTEL", "Main", "42", "don't", "50%", "street", "A", "-", "restaurant", "2023")
 ODD = {  # labels that TextZoom holds (data/README.md)
@@ -45,14 +47,22 @@ ODD = {  # labels that TextZoom holds (data/README.md)
 CROSS_ENTROPY = {"visual": 0, "semantic": 0, "cross_entropy": 1, "soft_logits": 0}
 
 
+def noise(rng: np.random.Generator, height: int, width: int) -> bytes:
+    """An image file of noise."""
+    return encode_png(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def write_benchmark(data: Path, name: str) -> None:
+    """`data`/benchmarks/<name>: as many words of noise as published."""
+    image = noise(np.random.default_rng(7), 8, 24)
+    labels = itertools.islice(itertools.cycle(WORDS), ENTRIES[name].samples)
+    write_words(data / ENTRIES[name].path, ((image, label) for label in labels))
+
+
 def write_textzoom(data: Path, split: str, missing: int = 0) -> None:
     """`data`/textzoom/<split>: as many pairs of noise as published, but for `missing`."""
     rng = np.random.default_rng(7)
-
-    def image(height: int, width: int) -> bytes:
-        return encode_png(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-
-    images = [(image(8, 24), image(4, 12)) for _ in range(13)]
+    images = [(noise(rng, 8, 24), noise(rng, 4, 12)) for _ in range(13)]
     count = ENTRIES[f"textzoom/{split}"].samples - missing
     labels = itertools.islice(itertools.chain(ODD.get(split, []), itertools.cycle(WORDS)), count)
     pairs = ((*images[i % 13], label) for i, label in enumerate(labels))
@@ -84,9 +94,13 @@ def make_root(folder: Path) -> Path:
 
 @pytest.fixture
 def complete(tmp_path, textzoom) -> Path:
-    """A repository root with everything in place; small teachers under the released names."""
+    """A repository root with everything in place; small teachers under the released names.
+
+    Of the benchmarks one alone is there.
+    """
     root = make_root(tmp_path)
     shutil.copytree(textzoom, root / "data/textzoom")
+    write_benchmark(root / "data", BENCHMARK)
     for name, path in TEACHERS.items():
         torch.manual_seed(0)
         save_teacher(root / path, name, create_model(f"{name}_nano").state_dict())
@@ -150,13 +164,15 @@ def plan(root):
 
 def test_every_run_has_its_parameters_and_reads_only_what_is_verified(plan, root):
     kinds = [f"{kind}_{name}" for kind in ("teacher", "distill", "finetune") for name in NAMES]
-    assert [run.name for run in plan.runs] == ["01_data", *kinds, "04_textzoom"]
+    tables = ["04_textzoom", "05_benchmarks", "06_robustness"]
+    assert [run.name for run in plan.runs] == ["01_data", *kinds, *tables]
     for run in plan.runs:
         check_parameters(root / run.notebook, parameters_of(run, root))
     names = names_to_verify("paper", root)
     assert set(names) == {f"textzoom/{split}" for split in SPLITS} | set(NAMES)
     read = {path for run in plan.runs for path in run.inputs}
-    assert read - {"data/paper/textzoom.csv"} == {f"data/{ENTRIES[name].path}" for name in names}
+    published = {path for path in read if path.startswith("data/paper/")}
+    assert read - published == {f"data/{ENTRIES[name].path}" for name in names}
 
 
 def test_the_recipe_is_the_published_one(plan, root):
@@ -181,10 +197,12 @@ def test_the_recipe_is_the_published_one(plan, root):
     assert rates == pytest.approx([1, 1, 0.1, 0.01, 0.01])
 
 
-def test_the_table_reads_the_teachers_and_students_of_the_other_runs(plan, root):
+@pytest.mark.parametrize("name", ["04_textzoom", "05_benchmarks", "06_robustness"])
+def test_a_table_reads_the_teachers_and_students_of_the_other_runs(name, plan, root):
     runs = {run.name: run for run in plan.runs}
-    table = parameters_of(runs["04_textzoom"], root)
-    assert table["same_data"] is True and list(table["recognisers"]) == list(NAMES)
+    reading = runs[name]
+    table = parameters_of(reading, root)
+    assert table.get("same_data", True) is True and list(table["recognisers"]) == list(NAMES)
     for name, entry in table["recognisers"].items():
         used = parameters_of(runs[f"distill_{name}"], root)
         evaluated = parameters_of(runs[f"teacher_{name}"], root)
@@ -193,7 +211,26 @@ def test_the_table_reads_the_teachers_and_students_of_the_other_runs(plan, root)
         assert used["student"] == entry["student"]
         made = [runs[f"{kind}_{name}"].outputs[1] for kind in ("distill", "finetune")]
         assert entry["students"] == dict(zip(("distilled", "fine-tuned"), made, strict=True))
-        assert set(made) <= set(runs["04_textzoom"].needed)
+        assert set(made) <= set(reading.needed)
+
+
+def test_benchmarks_that_are_not_there_stop_nothing_and_the_average_has_one_variant_of_each(
+    plan, root, tmp_path
+):
+    run = next(run for run in plan.runs if run.name == "05_benchmarks")
+    given = parameters_of(run, root)
+    words = {name for name, entry in ENTRIES.items() if entry.kind == "words"}
+    assert {*given["benchmarks"], *given["variants"]} == words
+    kinds = [name.split("_")[0] for name in given["benchmarks"]]
+    assert kinds == ["IC13", "IC15", "SVT", "SVTP", "CUTE80"]
+    assert not [path for path in run.inputs if "benchmarks" in path]
+    write_benchmark(root / "data", "SVT")  # and one that comes later makes the run anew
+    later = next(run for run in load_plan("paper", root).runs if run.name == "05_benchmarks")
+    shutil.rmtree(root / "data/benchmarks")
+    assert set(later.inputs) - set(run.inputs) == {"data/benchmarks/SVT"} and later.key != run.key
+    content = yaml.safe_load((ROOT / "params/paper/workflow.yaml").read_text())
+    optional = content["runs"]["05_benchmarks"]["optional"]
+    assert set(optional) == {f"data/{ENTRIES[name].path}" for name in words}
 
 
 def test_with_nothing_downloaded_it_says_what_is_missing_whence_and_where_to(tmp_path):
@@ -238,6 +275,9 @@ def write_small_profile(root: Path) -> None:
                     for method, path in entry["students"].items()}  # fmt: skip
         small[f"{name}_nano"] = entry | {"student": f"{name}_nano_ltr", "students": students}
     write("04_textzoom", {"recognisers": small})
+    write("05_benchmarks", {"recognisers": small})
+    few = {"curves": {"gaussian_blur": [0, 2]}, "one_by_one": {"median_blur": [3]}, "words": 10}
+    write("06_robustness", few | {"recognisers": small, "claimed": {"gaussian_blur": 2}})
 
 
 @pytest.mark.slow
@@ -273,6 +313,17 @@ def test_the_whole_profile_runs_from_data_and_checkpoints_to_the_report(complete
     verdicts = [claim["verdict"] for claim in table.document["extra"]["claims"]]
     verdicts += list(beside_published(rows, same_data=True)["verdict"])
     assert "different model" in verdicts and "reproduced" not in verdicts
+
+    benchmarks = documents["05_benchmarks"]
+    states = {row["name"]: row["state"] for row in benchmarks.document["extra"]["benchmarks"]}
+    assert states.pop(BENCHMARK) == "present" and set(states.values()) == {"missing"}
+    assert {(row.table, row.subset, row.n) for row in benchmarks.rows} == {
+        (table, "CUTE80 288", 288) for table in ("Benchmarks", "Benchmarks, degraded")
+    }  # fmt: skip
+    tables = [documents[name] for name in ("05_benchmarks", "06_robustness")]
+    for found in tables:  # without a model
+        again = recompute_tables(found.predictions(), averaged=["Benchmarks"])
+        assert again == found.rows
 
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}
     status, said = workflow(complete, "paper_small")

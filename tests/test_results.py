@@ -15,6 +15,7 @@ from kdltr.results import (
     PROTOCOL,
     ResultError,
     Row,
+    benchmark_figure,
     beside_published,
     collect,
     data_hash,
@@ -28,6 +29,7 @@ from kdltr.results import (
     read_predictions,
     read_result,
     recompute,
+    record,
     separate,
     to_markdown,
     wide,
@@ -162,6 +164,22 @@ def test_a_result_says_how_it_came_about(tmp_path, predictions):
         "04_textzoom.csv", "04_textzoom.json", "04_textzoom.predictions.csv"]
 
 
+def test_many_predictions_are_compressed_in_place_of_the_plain_file(
+    tmp_path, predictions, monkeypatch
+):
+    rows = recompute(predictions)
+    write_result(tmp_path / "a.json", rows, {}, predictions=predictions)
+    monkeypatch.setattr(record, "COMPRESSED_FROM", len(predictions))
+    path = write_result(tmp_path / "a.json", rows, {}, predictions=predictions)
+    packed = tmp_path / "a.predictions.csv.gz"
+    assert not (tmp_path / "a.predictions.csv").exists()
+    assert packed.read_bytes()[:2] == b"\x1f\x8b"
+    assert recompute(read_result(path).predictions()) == rows
+    before = packed.read_bytes()
+    write_result(path, rows, {}, predictions=predictions)
+    assert packed.read_bytes() == before  # no time of day in it
+
+
 def test_swapped_or_missing_predictions_are_noticed(tmp_path, predictions):
     path = write_result(tmp_path / "a.json", recompute(predictions), {}, predictions=predictions)
     write_predictions(tmp_path / "a.predictions.csv", predictions[:4])
@@ -288,6 +306,19 @@ def test_measured_beside_published():
     with pytest.raises(ValueError, match=r"found \[1619, 1620\]"):
         beside_published([accuracy(1.0, seed=1), accuracy(1.0, seed=2, n=1620)], same_data=True)
     assert len(beside_published([], same_data=True)) == 0
+
+
+def test_benchmarks_stand_beside_what_the_teachers_state_on_the_same_variant():
+    def row(subset, method="teacher on HR", recogniser="matrn", n=1015):
+        return Row("benchmarks", recogniser, method, subset, "accuracy", 95.0, n=n)
+
+    rows = [row("IC13 1015"), row("IC13 857", n=857), row("IC13 1095", n=1095),
+            row("IC13 1015", "distilled"), row("IC13 1015", recogniser="matrn_nano"),
+            row("stand-in: curved"), row("CUTE80 288", recogniser="parseq", n=287)]
+    table = beside_published(rows, same_data=True, figure=benchmark_figure)
+    assert list(table["verdict"]) == [
+        "reproduced", "not reproduced", "", "", "different model", "", "different data"]
+    assert list(table["published"].dropna()) == [95.8, 97.9, 95.8, 98.61]
 
 
 def test_markdown():

@@ -149,6 +149,18 @@ def kernel_of(project: Path) -> psutil.Process:
     return psutil.Process(int(wait_for_steps(project, 3)[-1].split()[0]))
 
 
+def test_a_run_does_without_optional_inputs_but_counts_those_that_are_there(project):
+    plan = PLAN.replace("  count:\n", "  count:\n    optional: [data/a, data/b]\n")
+    (project / "params/tiny/workflow.yaml").write_text(plan)
+    runs = [load_plan("tiny", project).runs]
+    for content in ("1", "2"):
+        (project / "data").mkdir(exist_ok=True)
+        (project / "data/b").write_text(content)
+        runs.append(load_plan("tiny", project).runs)
+    assert [run[0].inputs for run in runs] == [(), ("data/b",), ("data/b",)]
+    assert len({run[0].key for run in runs}) == len({run[1].key for run in runs}) == 3
+
+
 def test_runs_that_take_the_gpu_go_one_by_one_on_two_cores(project):
     common = 'output_dir: str = "results/tiny"\nrun: str = "a"\n'
     body = (

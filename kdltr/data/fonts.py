@@ -12,6 +12,7 @@ import importlib.metadata
 import string
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import ImageFont
 
 ASCII = frozenset(string.ascii_letters + string.digits + string.punctuation)
@@ -116,6 +117,16 @@ def families(held_out: bool) -> tuple[tuple[Face, ...], ...]:
         if (face.family in HELD_OUT) == held_out:
             groups.setdefault(face.family, []).append(face)
     return tuple(tuple(group) for group in groups.values())
+
+
+def draw_face(rng: np.random.Generator, word: str, held_out: bool) -> Face:
+    """A face that can write ``word``: first a family, so that large ones do not dominate."""
+    groups = families(held_out)
+    while True:
+        group = groups[int(rng.integers(len(groups)))]
+        face = group[int(rng.integers(len(group)))]
+        if face.can_write(word):
+            return face
 
 
 @functools.lru_cache(maxsize=1024)

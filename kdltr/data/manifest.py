@@ -137,10 +137,21 @@ def verify(name: str, root: str | os.PathLike = DATA, rehash: bool = False) -> V
     return Verified(name, path, samples, digest)
 
 
-def table(root: str | os.PathLike = DATA) -> list[dict[str, str]]:
-    """One row for each entry: name, kind, state, expected count, path, source, licence."""
+def table(
+    root: str | os.PathLike = DATA, names: Sequence[str] | None = None
+) -> list[dict[str, str]]:
+    """One row for each entry: name, kind, state, expected count, path, source, licence.
+
+    Args:
+        root: the data folder.
+        names: of the entries wanted, in this order; all of them if None.
+
+    Raises:
+        KeyError: no such name.
+    """
+    entries = read_manifest().values() if names is None else [_entry(name) for name in names]
     rows = []
-    for entry in read_manifest().values():
+    for entry in entries:
         try:
             verify(entry.name, root)
             state = "present"

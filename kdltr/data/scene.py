@@ -169,9 +169,17 @@ def render_word(
     source = np.array([[0, 0], [w, 0], [w, h], [0, h]], dtype=np.float32)
     warp = cv2.getPerspectiveTransform(source, quad.astype(np.float32))
     flat = cv2.warpPerspective(mask, warp, (width, height_all), flags=cv2.INTER_LINEAR)
+    return paint(flat, box, word, rng, face, height)
+
+
+def paint(
+    mask: np.ndarray, box: tuple[int, int, int, int], word: str, rng: np.random.Generator,
+    face: fonts.Face, height: float,
+) -> Scene:
+    """The scene of a word whose ink covers ``mask`` (H, W) uint8, on a random surface."""
     if "Light" in face.file:  # hairlines half a pixel wide are read by nobody
-        flat = cv2.convertScaleAbs(flat, alpha=1.6)
-    return Scene(_compose(rng, flat, height), box, word, face)
+        mask = cv2.convertScaleAbs(mask, alpha=1.6)
+    return Scene(_compose(rng, mask, height), box, word, face)
 
 
 def _compose(rng: np.random.Generator, mask: np.ndarray, height: float) -> np.ndarray:

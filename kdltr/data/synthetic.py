@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import difflib
 import io
-import json
 import logging
 import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,8 +25,8 @@ from PIL import Image
 
 from kdltr.data import fonts
 from kdltr.data.camera import Camera
+from kdltr.data.generated import write_generated
 from kdltr.data.lmdb import PairedWords, write_pairs
-from kdltr.data.records import DataError
 from kdltr.data.scene import HEIGHT, Scene, render_word
 from kdltr.data.words import draw_word
 
@@ -58,23 +58,13 @@ def _generator(split: str, seed: int, index: int) -> np.random.Generator:
     )
 
 
-def _draw_face(rng: np.random.Generator, word: str, held_out: bool) -> fonts.Face:
-    """A face that can write ``word``: first a family, so that large ones do not dominate."""
-    groups = fonts.families(held_out)
-    while True:
-        group = groups[int(rng.integers(len(groups)))]
-        face = group[int(rng.integers(len(group)))]
-        if face.can_write(word):
-            return face
-
-
 def draw_scene(split: str, index: int, seed: int) -> tuple[Scene, str, np.random.Generator]:
     """The scene of a pair, its difficulty, and the generator to go on with."""
     rng = _generator(split, seed, index)
     word = draw_word(rng)
     test = split.startswith("test/")
     # Every third index of a test split: exactly a third of it, rounded up.
-    face = _draw_face(rng, word, held_out=test and index % 3 == 0)
+    face = fonts.draw_face(rng, word, held_out=test and index % 3 == 0)
     if face.small_caps:
         word = word.upper()
     height = HEIGHT * float(rng.uniform(0.72, 1.2))
@@ -167,15 +157,6 @@ def _logged(pairs: Iterator[tuple], split: str, n: int) -> Iterator[tuple]:
             last = now
 
 
-def _is_complete(folder: Path, record: Path, wanted: dict) -> bool:
-    """Whether ``folder`` is an LMDB that was finished with exactly the ``wanted`` settings."""
-    try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-        return found == wanted and len(PairedWords(folder)) == wanted["pairs"]
-    except (OSError, ValueError):  # no record, a damaged one, or a DataError: no such data
-        return False
-
-
 def write_textzoom_like(
     path: str | os.PathLike, sizes: Mapping[str, int], seed: int, workers: int = 1
 ) -> dict[str, Path]:
@@ -203,19 +184,9 @@ def write_textzoom_like(
     folders = {}
     for split, size in sizes.items():
         folder = folders[split] = Path(path) / split
-        record = folder.with_name(folder.name + ".json")
-        wanted = {
+        settings = {
             "split": split, "pairs": size, "seed": seed, "generator_version": GENERATOR_VERSION,
         }
-        if _is_complete(folder, record, wanted):
-            logger.info("%s: %d pairs are there already", split, size)
-            continue
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        record.unlink(missing_ok=True)  # it must not vouch for data that is being replaced
-        count = write_pairs(folder, _logged(_all_files(split, size, seed, workers), split, size))
-        if count != size:
-            raise DataError(f"{folder}: expected to write {size} pairs, wrote {count}; run again")
-        temporary = record.with_name(record.name + ".tmp")
-        temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, record)
+        pairs = _logged(_all_files(split, size, seed, workers), split, size)
+        write_generated(folder, settings, size, PairedWords, partial(write_pairs, records=pairs))
     return folders

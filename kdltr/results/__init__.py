@@ -20,6 +20,7 @@ from kdltr.results.rows import (
     write_predictions,
 )
 from kdltr.results.tables import (
+    benchmark_figure,
     beside_published,
     is_published_size,
     published,
@@ -37,6 +38,7 @@ __all__ = [
     "Result",
     "ResultError",
     "Row",
+    "benchmark_figure",
     "beside_published",
     "collect",
     "data_hash",

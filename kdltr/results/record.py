@@ -26,6 +26,7 @@ from kdltr.results.rows import Row, read_predictions, to_frame, write_prediction
 from kdltr.scores import PROTOCOL
 
 SCHEMA = Path(__file__).with_name("schema.json")
+COMPRESSED_FROM = 20_000  # predictions; fewer are left readable by any editor
 
 
 class ResultError(ValueError):
@@ -75,6 +76,8 @@ def write_result(
 ) -> Path:
     """Save a result as `path` (.json), with `<run>.csv` and `<run>.predictions.csv` beside it.
 
+    From `COMPRESSED_FROM` predictions on their file is compressed: `<run>.predictions.csv.gz`.
+
     Args:
         path: `results/<profile>/<run>.json`.
         rows: what was measured.
@@ -109,7 +112,10 @@ def write_result(
     document = _plain(document, path.name)
     _validate(document, path)  # before anything is written
     if predictions is not None:
-        file = path.with_suffix(".predictions.csv")
+        packed = ".gz" if len(predictions) >= COMPRESSED_FROM else ""
+        file = path.with_suffix(f".predictions.csv{packed}")
+        for old in path.parent.glob(f"{path.stem}.predictions.csv*"):
+            old.unlink()  # of a run with more or fewer predictions
         write_predictions(file, predictions)
         document["files"]["predictions"] = {"name": file.name, "sha256": _sha256(file)}
     table = path.with_suffix(".csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,8 @@ from kdltr.atomic import atomic_path
 from kdltr.scores import Scores, score
 
 AVERAGE = "average"  # over all subsets, weighted by the images counted
-_TEXT = {name: str for name in ("recogniser", "method", "subset", "label", "reading", "image")}
+_TEXT = {name: str for name in ("recogniser", "method", "table", "subset", "label", "reading",
+                                "image")}
 
 
 @dataclass(frozen=True)
@@ -156,11 +158,17 @@ def recompute(predictions: pd.DataFrame, table: str = "textzoom") -> list[Row]:
 
 
 def write_predictions(path: str | os.PathLike, predictions: pd.DataFrame) -> None:
-    """Save predictions as CSV, wholly or not at all; floating-point numbers keep every bit."""
+    """Save predictions as CSV, wholly or not at all; floating-point numbers keep every bit.
+
+    A `path` that ends in .gz is compressed; the same predictions give the same bytes.
+    """
+    # All text quoted: a bare carriage return in a label would end the line for a reader.
+    text = predictions.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    content = text.encode("utf-8")
+    if str(path).endswith(".gz"):
+        content = gzip.compress(content, mtime=0)
     with atomic_path(path) as temporary:
-        # All text quoted: a bare carriage return in a label would end the line for a reader.
-        predictions.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8",
-                           quoting=csv.QUOTE_NONNUMERIC)
+        temporary.write_bytes(content)
 
 
 def read_predictions(path: str | os.PathLike) -> pd.DataFrame:

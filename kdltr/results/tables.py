@@ -7,7 +7,7 @@ never shown as if it were of the same data unless it is.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +21,7 @@ SUBSETS = ("easy", "medium", "hard", AVERAGE)
 # Our names of the paper's methods, and of its recognisers by the family of a model's name.
 METHODS = {"bicubic": "Bicubic", "distilled": "Ours"}
 RECOGNISERS = {"abinet": "ABINet", "matrn": "MATRN", "parseq": "PARSeq"}
+Figure = tuple[float | None, int | None]  # published: percent, and the images behind it
 _KEYS = ["recogniser", "method", "subset", "metric"]
 
 
@@ -69,8 +70,32 @@ def published_accuracy(recogniser: str, method: str, subset: str) -> float | Non
     return float(found[subset].iloc[0]) if len(found) and subset in SUBSETS else None
 
 
-def beside_published(rows: Sequence[Row], same_data: bool) -> pd.DataFrame:
-    """Accuracies on TextZoom with the published figure, the difference and the verdict.
+def textzoom_figure(recogniser: str, method: str, subset: str) -> Figure:
+    """A figure of the paper's main table."""
+    accuracy = published_accuracy(recogniser, method, subset)
+    return accuracy, published_counts().get(subset)
+
+
+def benchmark_figure(recogniser: str, method: str, subset: str) -> Figure:
+    """What a teacher's own README states for a benchmark, such as "IC13 857", at full resolution.
+
+    The paper's own figures on the benchmarks are not part of `data/paper`.
+    """
+    name, _, samples = subset.partition(" ")
+    frame = published("teachers_hr")
+    found = frame[(frame["recogniser"] == family(recogniser)) & (frame["benchmark"] == name)
+                  & (frame["samples"].astype(str) == samples)]  # fmt: skip
+    if method != "teacher on HR" or not len(found):
+        return None, None
+    return float(found["accuracy"].iloc[0]), int(samples)
+
+
+def beside_published(
+    rows: Sequence[Row],
+    same_data: bool,
+    figure: Callable[[str, str, str], Figure] = textzoom_figure,
+) -> pd.DataFrame:
+    """Accuracies with the published figure, the difference and the verdict.
 
     Runs that differ only in their seed become one line: their mean, its standard deviation `sd`,
     and the widest interval. The verdict is DESIGN §6's, or "different model" for a recogniser of
@@ -78,7 +103,8 @@ def beside_published(rows: Sequence[Row], same_data: bool) -> pd.DataFrame:
 
     Args:
         rows: of metric "accuracy"; others are passed over.
-        same_data: whether they were measured on TextZoom itself.
+        same_data: whether they were measured on the data of the published figures.
+        figure: finds the published figure of (recogniser, method, subset).
 
     Returns:
         Columns recogniser, method, subset, n, seeds, measured, sd, low, high, published,
@@ -93,9 +119,8 @@ def beside_published(rows: Sequence[Row], same_data: bool) -> pd.DataFrame:
                              f"over all seeds, found {sorted(set(runs['n']))}; evaluate them on "
                              "the same data")
         n, mean = int(runs["n"].iloc[0]), float(runs["value"].mean())
-        paper = published_accuracy(recogniser, method, subset)
-        judged = "" if paper is None else verdict(
-            paper, mean, published_counts().get(subset), n, same_data)
+        paper, n_paper = figure(recogniser, method, subset)
+        judged = "" if paper is None else verdict(paper, mean, n_paper, n, same_data)
         if judged and judged != "different data" and not is_published_size(recogniser):
             judged = "different model"
         lines.append({

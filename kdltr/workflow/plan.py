@@ -9,6 +9,7 @@
         params: [distill]          # parameter files shared with other runs, read before its own
         needs: [01_data]           # runs whose outputs it reads
         inputs: [data/weights/…]   # files it reads that no run makes
+      optional: [data/benchmarks/SVT]   # the same, but it does without those that are missing
         outputs: [results/{profile}/distill_parseq.safetensors]   # beside JSON and notebook
         state: [results/{profile}/distill_parseq]   # folders of checkpoints or data that go on
                                    # being used by a repeated run (default: that folder)
@@ -40,6 +41,7 @@ class Spec:
     params: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
     threads: int = 1
@@ -151,7 +153,7 @@ def _spec(name: str, entry: dict[str, Any], profile: str) -> Spec:
         )
     lists = {
         key: tuple(text.format(profile=profile) for text in entry.get(key, ()))
-        for key in ("params", "needs", "inputs", "outputs", "state")
+        for key in ("params", "needs", "inputs", "optional", "outputs", "state")
     }
     return Spec(
         notebook=entry.get("notebook", name), threads=entry.get("threads", 1),
@@ -203,7 +205,8 @@ def _resolve(
     parameters: dict[str, Any] = {}
     for file in files:
         parameters |= yaml.safe_load((root / file).read_text(encoding="utf-8")) or {}
-    given = [name, parameters, [keys.file_digest(root / p) for p in spec.inputs], spec.threads]
+    inputs = (*spec.inputs, *(path for path in spec.optional if (root / path).exists()))
+    given = [name, parameters, [keys.file_digest(root / p) for p in inputs], spec.threads]
     code = keys.notebook_code(root / notebook)
     executed = f"{folder}/notebooks/{name}.ipynb"
     return Run(
@@ -211,7 +214,7 @@ def _resolve(
         label=label,
         notebook=notebook,
         parameter_files=files,
-        inputs=spec.inputs,
+        inputs=inputs,
         needed=tuple(path for need in needs for path in need.outputs if path != need.executed),
         outputs=(f"{folder}/{name}.json", *spec.outputs, executed),
         executed=executed,

@@ -10,7 +10,7 @@ from kdltr.workflow.plan import load_plan
 from kdltr.workflow.processes import WorkflowError, end_recorded
 
 logger = logging.getLogger(__name__)
-PUBLISHED = (".json", ".csv", ".png", ".html", ".md", ".ipynb")
+PUBLISHED = (".json", ".csv", ".gz", ".png", ".html", ".md", ".ipynb")
 LARGEST_NOTEBOOK = 10**6  # bytes
 
 
@@ -62,7 +62,7 @@ def _is_published(path: Path, source: Path, states: list[Path]) -> bool:
 
 def _copy(path: Path, target: Path, root: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".png":
+    if path.suffix in (".png", ".gz"):
         shutil.copyfile(path, target)
         return
     text = path.read_text(encoding="utf-8")

@@ -57,6 +57,15 @@ def test_unknown_name_suggests_the_nearest():
         locate("textzoom/train_1")
 
 
+def test_the_table_is_of_the_names_wanted_in_their_order(toy):
+    found = [(row["name"], row["state"]) for row in manifest.table(toy, ["model", "toy/train1"])]
+    assert found == [("model", "present"), ("toy/train1", "present")]
+    (toy / "model.pt").unlink()
+    assert [row["state"] for row in manifest.table(toy, ["model"])] == ["missing"]
+    with pytest.raises(KeyError, match="found 'SVT'"):
+        manifest.table(toy, ["SVT"])
+
+
 def test_group_stands_for_its_members():
     assert len(manifest.members("textzoom")) == 5 and manifest.members("SVT") == ["SVT"]
     with pytest.raises(KeyError, match="did you mean"):
