@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import ipywidgets as widgets
 import numpy as np
 import torch
 
 from kdltr.charset import Reading
+from kdltr.data.corruptions import gaussian_blur, gaussian_noise, resolution
 from kdltr.data.images import encode_png, read_image, resize
 from kdltr.data.records import ImageError
 from kdltr.diagnostics.attention import attend, judged, overlay
@@ -184,20 +184,3 @@ def reader(
 def _img(image: np.ndarray, text: str) -> str:
     data = base64.b64encode(encode_png(image)).decode("ascii")
     return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{data}">'
-
-
-def gaussian_blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Blur (H, W, 3) uint8 by σ pixels."""
-    return cv2.GaussianBlur(image, (0, 0), sigma) if sigma else image.copy()
-
-
-def resolution(image: np.ndarray, height: int) -> np.ndarray:
-    """Shrink (H, W, 3) uint8 to `height` pixels and enlarge to its size again (bicubic)."""
-    small = (height, max(1, round(height * image.shape[1] / image.shape[0])))
-    return resize(resize(image, small), image.shape[:2])
-
-
-def gaussian_noise(image: np.ndarray, rng: np.random.Generator, sigma: float) -> np.ndarray:
-    """Add noise of standard deviation σ (of 255) to (H, W, 3) uint8."""
-    noise = np.rint(sigma * rng.standard_normal(image.shape))
-    return np.clip(image + noise, 0, 255).astype(np.uint8)

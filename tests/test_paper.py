@@ -182,7 +182,7 @@ def test_the_recipe_is_the_published_one(plan, root):
         "weights": {"visual": 4, "semantic": 2, "cross_entropy": 0.025, "soft_logits": 20},
         "learning_rate": 5e-5, "new_learning_rate": 1e-4, "schedule": "step", "decay_every": 25,
         "clip": 0.25, "batch_size": 64, "accumulate": 1, "epochs": 75, "steps_per_epoch": None,
-        "seed": 42, "labels": "published", "patch_init": "random", "path_score": "published",
+        "seed": 42, "labels": "published", "start": "published", "path_score": "published",
         "selection": "validation", "validation": 0.05,
     }  # fmt: skip
     for name in NAMES:

@@ -6,13 +6,16 @@ the released checkpoints, which load strictly.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from kdltr.charset import ALNUM36, MAX_LENGTH, Charset
 from kdltr.models.base import Recogniser
+from kdltr.models.fitting import fit_first_stage
 from kdltr.models.language import LanguageModel
 from kdltr.models.output import ModelOutput
 from kdltr.models.position_attention import PositionAttention
@@ -20,6 +23,7 @@ from kdltr.models.resnet import ResNet, Stride
 from kdltr.models.transformer import EncoderLayer, Layers, PositionalEncoding
 
 STEPS = MAX_LENGTH + 1
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,13 @@ class ABINetVision(Recogniser):
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None], False)
         self.to(memory_format=torch.channels_last)  # half as long again a step on a CPU without
 
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images in [0, 1] with mean and deviation of ImageNet's taken out, channels last."""
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
     def look(self, images: Tensor) -> tuple[Tensor, ModelOutput]:
         """Images (N, 3, ·, ·), RGB in [0, 1] → features (N, E, H, W) and what `forward` returns."""
-        images = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        visual, features = self.backbone(images)
+        visual, features = self.backbone(self.normalised(images))
         semantic, attention = self.attention(features)
         return features, ModelOutput(self.cls(semantic), semantic, visual, attention)
 
@@ -106,6 +113,15 @@ class ABINetVision(Recogniser):
             attention (N, T, H, W).
         """
         return self.look(images)[1]
+
+    def fit_start(self, teacher: ABINetVision, images: Tensor) -> None:
+        """Fit the first stage to the teacher's on the ×2 bicubic of images (M, 3, ·, ·)."""
+        large = F.interpolate(images, teacher.image_size, mode="bicubic", align_corners=True)
+        left = fit_first_stage(
+            self.backbone.resnet, teacher.backbone.resnet,
+            self.normalised(images), teacher.normalised(large),
+        )
+        log.info("%s: first stage fitted, %.3f of the variance left", self.name, left)
 
 
 class Alignment(nn.Module):
@@ -150,6 +166,10 @@ class ABINet(Recogniser):
             self.alignment(spelled, seen.semantic), seen.semantic, seen.visual, seen.attention,
             auxiliary=(seen.logits, self.language.cls(spelled)),
         )
+
+    def fit_start(self, teacher: ABINet, images: Tensor) -> None:
+        """As `ABINetVision.fit_start`."""
+        self.vision.fit_start(teacher.vision, images)
 
 
 def language_model(config: ABINetConfig) -> LanguageModel:

@@ -117,6 +117,10 @@ class MATRN(Recogniser):
             logits, seen.semantic, seen.visual, seen.attention, auxiliary=(seen.logits, *parts)
         )
 
+    def fit_start(self, teacher: MATRN, images: Tensor) -> None:
+        """As `ABINetVision.fit_start`."""
+        self.vision.fit_start(teacher.vision, images)
+
     def enhance(self, logits: Tensor, features: Tensor, attention: Tensor) -> tuple[Tensor, ...]:
         """One pass: logits (N, T, C) → new ones, and those of language, visual, semantic part."""
         spelled = self.language(logits)

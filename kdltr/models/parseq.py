@@ -187,7 +187,7 @@ class PARSeq(Recogniser):
         return {"targets": targets, "permutations": orders.to(labels.device)}
 
     @torch.no_grad()
-    def fit_patches(self, teacher: PARSeq, images: Tensor) -> None:
+    def fit_start(self, teacher: PARSeq, images: Tensor) -> None:
         """Start the patch projection from the teacher's (not in the paper, which starts at random).
 
         The kernel and bias that come nearest, by least squares over all patches of ``images``, to

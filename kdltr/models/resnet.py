@@ -65,6 +65,9 @@ class ResNet(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images (N, 3, H, W) → the third stage's map, which is distilled, and the
         last one's."""
-        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
-        visual = self.layer3(self.layer2(self.layer1(x)))
+        visual = self.layer3(self.layer2(self.first_stage(images)))
         return visual, self.layer5(self.layer4(visual))
+
+    def first_stage(self, images: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) → the first stage's map."""
+        return self.layer1(F.relu(self.bn1(self.conv1(images)), inplace=True))

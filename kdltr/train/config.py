@@ -54,7 +54,7 @@ class DistillConfig(_Settings):
     teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"
     student: str = "parseq_ltr"
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
-    patch_init: str = "random"  # or "fitted" (PARSeq.fit_patches)
+    start: str = "published"  # or "fitted": what depends on the resolution fitted to the teacher's
     weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     path_score: str = "published"  # or "log_normalised" (kdltr.losses)
     labels: str = "filtered"  # or "published" (kdltr.data.loader.select_labels)
@@ -88,7 +88,7 @@ class DistillConfig(_Settings):
         _check_model(self.teacher)
         _check_model(self.student)
         for name, choices in {
-            "patch_init": ("random", "fitted"),
+            "start": ("published", "fitted"),
             "path_score": ("published", "log_normalised"),
             "labels": ("filtered", "published"),
             "schedule": ("step", "one_cycle"),

@@ -35,7 +35,7 @@ from kdltr.train.teacher import start_teaching
 from kdltr.train.watch import LossWatch
 
 log = logging.getLogger(__name__)
-FITTED_ON = 1000  # images; least squares has some hundred unknowns a channel
+FITTED_ON = 4000  # images to fit the start of a student on
 
 
 def distill(
@@ -87,9 +87,9 @@ def distill(
     unknown = "end" if config.labels == "published" and student.steps else "error"
     labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
     train, held_out = split(len(words), config.validation, config.seed)
-    if config.patch_init == "fitted":
-        some = pairs.lr[kept[:: max(1, len(kept) // FITTED_ON)]]
-        student.fit_patches(teacher, some.float() / 255)
+    if config.start == "fitted":
+        some = train[:: max(1, len(train) // FITTED_ON)].tolist()
+        student.fit_start(teacher, pairs.blurred(torch.tensor([kept[i] for i in some])))
     selector = Selector(config, run, pairs.subset([kept[i] for i in held_out.tolist()]))
     pairs = pairs.subset([kept[i] for i in train.tolist()]).to(device)
     labels, lengths = labels[train], lengths[train]

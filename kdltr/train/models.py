@@ -54,5 +54,5 @@ def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) 
             f"the teacher reads {teacher.charset.name}, the student {student.charset.name}; a "
             f"student takes a teacher of the same charset"
         )
-    if config.patch_init == "fitted" and not hasattr(student, "fit_patches"):
-        raise ValueError(f"patch_init='fitted' is for PARSeq: {student.name} has no fit_patches")
+    if config.start == "fitted" and not hasattr(student, "fit_start"):
+        raise ValueError(f"start='fitted' cannot be: {student.name} has no fit_start")

@@ -5,6 +5,7 @@ Names, outputs and lengths of MATRN are in the same files and tested alike, so t
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from kdltr.evaluate import UpsampleBicubic
 from kdltr.models.language import predicted_lengths
@@ -90,3 +91,28 @@ def test_the_reading_gets_no_gradient_from_the_language_model(name):
     vectors = toy(name).language(logits)
     vectors.sum().backward()
     assert logits.grad is None
+
+
+@pytest.mark.parametrize("family", ["abinet", "abinet_vision", "matrn"])
+def test_a_fitted_start_hands_on_what_the_teacher_does_and_touches_nothing_else(family):
+    torch.manual_seed(3)
+    teacher = toy(family).eval()
+    student = toy(f"{family}_ltr").init_from_teacher(teacher).eval()
+    images = torch.rand(64, 3, 4, 16).repeat_interleave(4, 2).repeat_interleave(4, 3)  # smooth
+    vision = [getattr(model, "vision", model) for model in (student, teacher)]
+    large = F.interpolate(images, (32, 128), mode="bicubic", align_corners=True)
+
+    @torch.no_grad()
+    def left():
+        mine, theirs = (model.backbone.resnet.first_stage(model.normalised(seen))
+                        for model, seen in zip(vision, (images, large), strict=True))
+        return ((mine - theirs) ** 2).mean() / theirs.var()
+
+    before, weights = left(), {n: x.clone() for n, x in student.state_dict().items()}
+    student.fit_start(teacher, images)
+    assert not student.training and left() < 0.15 < 0.5 < before
+    parts = ("resnet.conv1.", "resnet.bn1.", "resnet.layer1.")
+    for name, value in student.state_dict().items():
+        changed = not value.equal(weights[name])
+        assert changed == any(part in name for part in parts), name
+    assert all(parameter.grad is None for parameter in student.parameters())

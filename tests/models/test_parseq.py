@@ -101,7 +101,7 @@ def test_fitted_patches_come_near_the_teacher_on_upsampled_images():
         return ((found - wanted) ** 2).mean() / wanted.var()
 
     before = error()
-    student.fit_patches(teacher, images)
+    student.fit_start(teacher, images)
     assert error() < 0.2 < 0.5 < before
 
 

@@ -177,8 +177,8 @@ def test_models_that_cannot_be_distilled_are_refused(toy, tmp_path):
         distill(settings, (teacher, student))
     with pytest.raises(ValueError, match="the teacher reads alnum36, the student ascii94"):
         distill(settings, (teacher, create_model("parseq_nano_ltr", **SIZES)))
-    with pytest.raises(ValueError, match="crnn_ltr has no fit_patches"):
-        distill(config(toy, tmp_path, patch_init="fitted"), crnns())
+    with pytest.raises(ValueError, match="crnn_ltr has no fit_start"):
+        distill(config(toy, tmp_path, start="fitted"), crnns())
     assert not list(tmp_path.iterdir())
 
 
