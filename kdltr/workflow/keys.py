@@ -17,7 +17,10 @@ from typing import Any
 PACKAGE = "kdltr"
 # Show or carry results but never make a model or data: a change in them redraws tables and
 # figures, and leaves checkpoints and data valid.
-LEAVES = ("plots", "results", "report", "efficiency", "notebook", "workflow", "read", "export")
+LEAVES = (
+    "plots", "curves", "results", "report", "efficiency", "bench", "diagnostics", "lab", "notebook",
+    "workflow", "read", "export",
+)
 WHOLE = 16 * 2**20  # bytes: larger files are keyed by their size and both ends
 END = 2**20
 
