@@ -5,28 +5,42 @@
 Everything is measured in one run on one machine: kdltr's path and the plain one in turn, so that
 both meet the same machine, and the machine's matrix throughput, which is the floor. `plain` holds
 what the other path does in place of kdltr; `subject` builds what is timed, from random images and
-words, which take as long as any others; `measure` returns `kdltr.results.Row`s.
+words, which take as long as any others; `measure`, `reading`, `scaling`, `operations` and `costs`
+return `kdltr.results.Row`s, of which `tables`, `targets` and `figures` make what is looked at.
 """
 
+from kdltr.bench.costs import costs, costs_beside_published
 from kdltr.bench.measure import (
     kept_outputs,
     matrix_throughput,
     memory,
     path_search,
-    reading,
+    precisions,
     training,
 )
+from kdltr.bench.operations import operations
+from kdltr.bench.reading import deployed, reading
 from kdltr.bench.scaling import exponents, scaling
 from kdltr.bench.subject import Settings
+from kdltr.bench.tables import summary, table
+from kdltr.bench.targets import targets
 
 __all__ = [
     "Settings",
+    "costs",
+    "costs_beside_published",
+    "deployed",
     "exponents",
     "kept_outputs",
     "matrix_throughput",
     "memory",
+    "operations",
     "path_search",
+    "precisions",
     "reading",
     "scaling",
+    "summary",
+    "table",
+    "targets",
     "training",
 ]

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from kdltr.bench.clock import TOTAL, exponent
-from kdltr.bench.measure import KDLTR, PLAIN
+from kdltr.bench.rows import KDLTR, PLAIN, STEP
 from kdltr.bench.scaling import curves
 from kdltr.plots import COLOURS, _figure, _tidy
 from kdltr.results import Row, to_frame
@@ -18,7 +18,7 @@ from kdltr.results import Row, to_frame
 def parts_of_a_step(rows: Sequence[Row]) -> Figure:
     """Milliseconds of a training step by part, kdltr's above the plain one's."""
     frame = to_frame(rows)
-    frame = frame[(frame["subset"] == "training step") & (frame["unit"] == "ms")]
+    frame = frame[(frame["subset"] == STEP) & (frame["unit"] == "ms")]
     names = list(frame["recogniser"].unique())
     figure, places = _figure(9, 0.6 + 1.0 * len(names), len(names), squeeze=False)
     for name, axes in zip(names, places[:, 0], strict=True):

@@ -19,7 +19,7 @@ import torch
 from kdltr.bench.clock import Laps
 from kdltr.bench.subject import Settings, TrainingStep
 
-STEPS = 3  # the optimiser's state is there from the second on
+STEPS = 2  # the optimiser's state is there from the second on
 
 
 def peak_memory(recogniser: str, settings: Settings, plain: bool) -> dict[str, int]:

@@ -10,7 +10,7 @@ import torch
 
 from kdltr.bench import plain
 from kdltr.bench.clock import TOTAL, Action, Timing, exponent, interleave
-from kdltr.bench.measure import KDLTR, PLAIN
+from kdltr.bench.rows import KDLTR, PLAIN
 from kdltr.bench.subject import Settings, TrainingStep, words_of_length
 from kdltr.models.parseq import PARSeq
 from kdltr.results import Row, to_frame
