@@ -1,4 +1,4 @@
-"""`kdltr.export`: the file computes what PyTorch does, says how to read it, and is whole or absent."""
+"""`kdltr.export`: the file computes what PyTorch does and says how to read it; whole or absent."""
 
 import json
 import subprocess

@@ -11,7 +11,9 @@ from kdltr.bench.clock import TOTAL, Timing, interleave, matmul_throughput
 from kdltr.bench.memory import peak_memory
 from kdltr.bench.rows import (
     KDLTR,
+    KEPT,
     PLAIN,
+    PRECISIONS,
     RATIO,
     STEP,
     TEXTZOOM_PAIRS,
@@ -29,7 +31,7 @@ from kdltr.train.config import TEACHER_OUTPUTS
 
 EPOCHS = 25  # of the published recipe until its rate first falls; what a GPU is to do in minutes
 WORK = "student and backward"
-PRECISIONS = {"float32": "no", "bfloat16": "bf16"}
+PEAK, ABOVE_START = "peak memory", "peak memory above the start"
 CASES = {"sure teacher": {}, "unsure teacher": {"sure": 0.0}}
 SOFTENED = 4.0  # the temperature of the soft logits loss
 
@@ -76,20 +78,25 @@ def precisions(recogniser: str, settings: Settings) -> list[Row]:
     """kdltr's training step in float32 and in bfloat16."""
     steps = {
         name: TrainingStep(recogniser, replace(settings, precision=precision))
-        for name, precision in PRECISIONS.items()
+        for name, precision in (("float32", "no"), ("bfloat16", "bf16"))
     }
-    make = maker(recogniser, "training step by precision", settings, precision="both")
+    make = maker(recogniser, STEP, settings, PRECISIONS, precision="both")
     return times(make, _steps(steps, settings), "bfloat16")
 
 
 def memory(recogniser: str, settings: Settings) -> list[Row]:
-    """Peak memory of training on both paths, and how many times more the plain one takes."""
+    """Peak memory of training on both paths, and how many times more the plain one takes.
+
+    With what Python and its libraries take, which is there before the first model, and without.
+    """
     make = maker(recogniser, STEP, settings)
-    peaks = {name: peak_memory(recogniser, settings, name == PLAIN) for name in (KDLTR, PLAIN)}
-    rows = [make(name, "peak memory", found["peak"] / 1e6, "MB",
-                 before_the_models=found["start"] / 1e6) for name, found in peaks.items()]
-    more = peaks[PLAIN]["peak"] / peaks[KDLTR]["peak"]
-    return [*rows, make(RATIO, "peak memory", more, "×")]
+    rows, peaks = [], {}
+    for name in (KDLTR, PLAIN):
+        found = peak_memory(recogniser, settings, name == PLAIN)
+        peaks[name] = {PEAK: found["peak"], ABOVE_START: found["peak"] - found["start"]}
+        rows += [make(name, what, size / 1e6, "MB") for what, size in peaks[name].items()]
+    return rows + [make(RATIO, what, peaks[PLAIN][what] / peaks[KDLTR][what], "×")
+                   for what in (PEAK, ABOVE_START)]
 
 
 def path_search(recogniser: str, settings: Settings) -> list[Row]:
@@ -129,7 +136,7 @@ def kept_outputs(recogniser: str, settings: Settings) -> list[Row]:
             taught = step.teach(chosen, target, extra)
             terms[mode] = step.criterion(step.student(images, **extra), taught, target, lengths)
         kept[mode] = step.kept_bytes / len(step.pairs) * TEXTZOOM_PAIRS
-    make = maker(recogniser, "teacher's outputs", settings)
+    make = maker(recogniser, "one batch", settings, KEPT)
     rows = [make(mode, f"{term}, loss", terms[mode][term].item(), "nat or cosine")
             for mode in terms for term in WEIGHTS]
     for mode in ("fp32", "bf16"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from kdltr.bench.clock import Laps
-from kdltr.bench.rows import KDLTR, maker
+from kdltr.bench.rows import KDLTR, OPERATIONS, STEP, maker
 from kdltr.bench.subject import Settings, TrainingStep
 from kdltr.results import Row
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler announces itself on stderr
 TOP = 12
 OTHERS = "all others"
 
@@ -39,6 +42,6 @@ def operations(recogniser: str, settings: Settings, steps: int = 3) -> list[Row]
     shares = {name: spent[name] for name in top} | {OTHERS: busy - sum(map(spent.get, top))}
     if gpu:
         shares["device idle"] = max(0.0, seconds - busy)
-    make = maker(recogniser, "training step by operation", settings)
+    make = maker(recogniser, STEP, settings, OPERATIONS)
     whole = sum(shares.values())
     return [make(KDLTR, name, 100 * value / whole, "%") for name, value in shares.items()]

@@ -18,6 +18,7 @@ from kdltr.processor import cpu_model
 from kdltr.results import Row
 
 TABLE = "bench"
+PRECISIONS, KEPT, OPERATIONS = "precisions", "kept outputs", "operations"  # tables too
 KDLTR, PLAIN = "kdltr", "plain"
 STEP, READING, ONE = "training step", "reading", "reading, batch 1"  # subsets
 TEXTZOOM_PAIRS = 17_367
@@ -33,14 +34,16 @@ def ratio(other: str, base: str = KDLTR) -> str:
 RATIO = ratio(PLAIN)
 
 
-def maker(recogniser: str, subset: str, settings: Settings, **more: Any) -> MakeRow:
+def maker(
+    recogniser: str, subset: str, settings: Settings, table: str = TABLE, **more: Any
+) -> MakeRow:
     """A function that makes rows: method, metric, value, unit; how it was measured is the same."""
     device = torch.cuda.get_device_name() if settings.device == "cuda" else cpu_model()
     how = {"batch_size": settings.batch_size, "precision": settings.precision, "device": device,
            "gpu": settings.device == "cuda", "threads": torch.get_num_threads()} | more
 
     def make(method: str, metric: str, value: float, unit: str, **extra: Any) -> Row:
-        return Row(TABLE, recogniser, method, subset, metric, float(value), unit,
+        return Row(table, recogniser, method, subset, metric, float(value), unit,
                    n=settings.repeats, extra=how | extra)
 
     return make

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from kdltr.bench.clock import TOTAL
-from kdltr.bench.measure import WORK
+from kdltr.bench.measure import ABOVE_START, PEAK, WORK
 from kdltr.bench.rows import KDLTR, ONE, PLAIN, RATIO, READING, STEP, TABLE
 from kdltr.results import Row, to_frame
 
@@ -17,15 +17,16 @@ LINES = {
     (STEP, TOTAL): ("training step", "step of the floor"),
     (STEP, WORK): ("of it the student's own work", "student's work of the floor"),
     (STEP, "pairs a second"): ("pairs a second", None),
-    (STEP, "peak memory"): ("peak memory of training", None),
+    (STEP, PEAK): ("peak memory of training", None),
+    (STEP, ABOVE_START): ("of it above what Python takes", None),
     (READING, "images a second"): ("images a second, read", "reading of the floor"),
     (ONE, TOTAL): ("one image", "reading of the floor"),
 }
 
 
-def table(rows: Sequence[Row]) -> pd.DataFrame:
-    """All of it: what was measured down, the ways across, ratios last."""
-    frame = to_frame([row for row in rows if row.table == TABLE and row.unit != "count"])
+def table(rows: Sequence[Row], name: str = TABLE) -> pd.DataFrame:
+    """All rows of a table: what was measured down, the ways across, ratios last."""
+    frame = to_frame([row for row in rows if row.table == name and row.unit != "count"])
     keys = ["recogniser", "subset", "metric", "unit"]
     frame["unit"] = frame["unit"].where(frame["unit"] != "×")
     frame["unit"] = frame.groupby(keys[:3])["unit"].transform("first")
@@ -36,25 +37,21 @@ def table(rows: Sequence[Row]) -> pd.DataFrame:
 
 def summary(rows: Sequence[Row]) -> pd.DataFrame:
     """What matters most, a line each: plain, kdltr, their ratio, percent of the floor."""
-    found = {(row.recogniser, row.subset, row.metric, row.method): row
-             for row in rows if row.table == TABLE}
+    runs: dict[tuple, dict[tuple, Row]] = {}
+    for row in rows:
+        if row.table == TABLE:
+            run = row.recogniser, "gpu" if row.extra["gpu"] else "cpu", row.extra["precision"]
+            runs.setdefault(run, {})[row.subset, row.metric, row.method] = row
     lines = []
-    for recogniser in dict.fromkeys(row.recogniser for row in rows if row.table == TABLE):
-        for (subset, metric), (name, floor) in LINES.items():
-            mine = found.get((recogniser, subset, metric, KDLTR))
-            if mine is None:
+    for run, found in runs.items():
+        for (subset, metric), (what, floor) in LINES.items():
+            if (mine := found.get((subset, metric, KDLTR))) is None:
                 continue
-            theirs = found.get((recogniser, subset, metric, PLAIN))
-            times = found.get((recogniser, subset, metric, RATIO)) or found.get(
-                (recogniser, subset, TOTAL, RATIO))  # of a rate that of its time
-            of_floor = found.get((recogniser, subset, floor, KDLTR))
-            lines.append({
-                "recogniser": recogniser, "what": name, "unit": mine.unit,
-                "batch": mine.extra["batch_size"],
-                PLAIN: theirs.value if theirs else None, KDLTR: mine.value,
-                RATIO: times.value if times else None,
-                "of the floor, %": of_floor.value if of_floor else None,
-            })
-    keys = ["recogniser", "what", "unit", "batch"]
-    numbers = [PLAIN, KDLTR, RATIO, "of the floor, %"]
-    return pd.DataFrame(lines, columns=keys + numbers).set_index(keys).astype(float)
+            ahead = metric if (subset, metric, RATIO) in found else TOTAL  # of a rate: its time's
+            others = [(subset, metric, PLAIN), (subset, ahead, RATIO), (subset, floor, KDLTR)]
+            plain, ratio, share = (found[key].value if key in found else None for key in others)
+            lines.append((*run, what, mine.unit, mine.extra["batch_size"], plain, mine.value,
+                          ratio, share))
+    keys = ["recogniser", "device", "precision", "what", "unit", "batch"]
+    frame = pd.DataFrame(lines, columns=[*keys, PLAIN, KDLTR, RATIO, "of the floor, %"])
+    return frame.set_index(keys).astype(float)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from kdltr.bench.clock import TOTAL
-from kdltr.bench.measure import EPOCHS
+from kdltr.bench.measure import EPOCHS, PEAK
 from kdltr.bench.rows import KDLTR, RATIO, READING, STEP, TEXTZOOM_PAIRS
 from kdltr.results import Row
 
@@ -49,7 +49,7 @@ TARGETS = [
     for target in (
         Target("cpu", name, RATIO, STEP, TOTAL, step),
         Target("cpu", name, KDLTR, STEP, SHARE, 65.0),
-        Target("cpu", name, RATIO, STEP, "peak memory", 1 / 0.7),
+        Target("cpu", name, RATIO, STEP, PEAK, 1 / 0.7),
         Target("cpu", name, RATIO, READING, TOTAL, read),
         Target("cpu", name, RATIO, "path search, sure teacher", TOTAL, 30.0),
         Target("gpu", name, RATIO, STEP, TOTAL, 8.0),
