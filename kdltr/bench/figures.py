@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from kdltr.bench.clock import TOTAL, exponent
+from kdltr.bench.measure import WORK
 from kdltr.bench.rows import KDLTR, PLAIN, STEP
 from kdltr.bench.scaling import curves
 from kdltr.plots import COLOURS, _figure, _tidy
@@ -26,7 +28,7 @@ def parts_of_a_step(rows: Sequence[Row]) -> Figure:
             "value", "method", "metric", sort=False
         )
         left = np.zeros(2)
-        parts = table.drop(columns=TOTAL).loc[[PLAIN, KDLTR]]
+        parts = table.drop(columns=[TOTAL, WORK]).loc[[PLAIN, KDLTR]]
         for colour, part in zip(COLOURS, parts, strict=False):
             axes.barh([PLAIN, KDLTR], parts[part], left=left, color=colour, label=part, height=0.7)
             left += parts[part].to_numpy()
@@ -51,9 +53,13 @@ def growth(rows: Sequence[Row]) -> Figure:
         axes.set(xscale="log", yscale="log")
         sizes = sorted(part["size"].unique())
         axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high * (high / low) ** (0.12 * len(lines)))  # room for the legend
         _tidy(axes, xlabel=axis, ylabel="milliseconds")
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, loc="upper left")
     return figure
 
 
