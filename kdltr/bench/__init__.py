@@ -5,11 +5,15 @@
 Everything is measured in one run on one machine: kdltr's path and the plain one in turn, so that
 both meet the same machine, and the machine's matrix throughput, which is the floor. `plain` holds
 what the other path does in place of kdltr; `subject` builds what is timed, from random images and
-words, which take as long as any others; `measure`, `reading`, `scaling`, `operations` and `costs`
-return `kdltr.results.Row`s, of which `tables`, `targets` and `figures` make what is looked at.
+words, which take as long as any others. `measure` (training), `inference`, `growth` (scaling),
+`profiling` and `counts` return `kdltr.results.Row`s; `tables`, `aims` and `figures` make of them
+what is looked at.
 """
 
-from kdltr.bench.costs import costs, costs_beside_published
+from kdltr.bench.aims import targets
+from kdltr.bench.counts import costs, costs_beside_published
+from kdltr.bench.growth import exponents, scaling
+from kdltr.bench.inference import deployed, reading
 from kdltr.bench.measure import (
     kept_outputs,
     matrix_throughput,
@@ -18,12 +22,9 @@ from kdltr.bench.measure import (
     precisions,
     training,
 )
-from kdltr.bench.operations import operations
-from kdltr.bench.reading import deployed, reading
-from kdltr.bench.scaling import exponents, scaling
+from kdltr.bench.profiling import operations
 from kdltr.bench.subject import Settings
 from kdltr.bench.tables import summary, table
-from kdltr.bench.targets import targets
 
 __all__ = [
     "Settings",

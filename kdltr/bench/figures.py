@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from kdltr.bench.clock import TOTAL, exponent
+from kdltr.bench.growth import curves
 from kdltr.bench.measure import WORK
 from kdltr.bench.rows import KDLTR, PLAIN, STEP
-from kdltr.bench.scaling import curves
 from kdltr.plots import COLOURS, _figure, _tidy
 from kdltr.results import Row, to_frame
 

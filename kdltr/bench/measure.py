@@ -8,7 +8,7 @@ import torch
 
 from kdltr.bench import plain
 from kdltr.bench.clock import TOTAL, Timing, interleave, matmul_throughput
-from kdltr.bench.memory import peak_memory
+from kdltr.bench.peak import peak_memory
 from kdltr.bench.rows import (
     KDLTR,
     KEPT,
