@@ -69,6 +69,6 @@ def _curve(axes, colour: str, names: tuple[str, str, str], line: pd.DataFrame) -
     power = exponent(sizes, values)
     way = f", {method}" if method != KDLTR else ""
     axes.plot(sizes, values, "o", color=colour, markersize=4,
-              label=f"{recogniser}, {metric}{way}: size^{power:.2f}")
+              label=f"{recogniser}, {metric}{way}: size^{round(power, 2) + 0.0:.2f}")
     level = np.log(values).mean() - power * np.log(sizes).mean()
     axes.plot(sizes, np.exp(level) * sizes**power, color=colour, linewidth=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,7 @@ from kdltr.efficiency import multiply_adds_of
 from kdltr.models import Recogniser
 from kdltr.results import Row
 
+log = logging.getLogger(__name__)
 IN_LOOP, ONNX = "teacher in the loop", "ONNX Runtime"
 
 
@@ -28,6 +30,7 @@ def reading(recogniser: str, settings: Settings) -> list[Row]:
     "teacher in the loop" reads the sharp images with the teacher too, as the published evaluation
     does.
     """
+    log.info("%s: reading", recogniser)
     step = TrainingStep(recogniser, settings, teacher_outputs="recomputed")
     teacher, student = step.teacher, step.student.eval()
     rows = []
@@ -61,6 +64,7 @@ def deployed(recogniser: str, settings: Settings) -> list[Row]:
 
     The file of a PARSeq decodes 26 steps whatever the word; PyTorch stops at its end.
     """
+    log.info("%s: exporting", recogniser)
     settings = replace(settings, device="cpu", precision="no")
     step = TrainingStep(recogniser, settings, teacher_outputs="recomputed")
     student, images = step.student.eval(), step.pairs.blurred(torch.arange(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import torch
@@ -29,6 +30,7 @@ from kdltr.losses.criterion import WEIGHTS
 from kdltr.results import Row
 from kdltr.train.config import TEACHER_OUTPUTS
 
+log = logging.getLogger(__name__)
 EPOCHS = 25  # of the published recipe until its rate first falls; what a GPU is to do in minutes
 WORK = "student and backward"
 PEAK, ABOVE_START = "peak memory", "peak memory above the start"
@@ -51,6 +53,7 @@ def training(
         settings: how.
         against: of the plain path, where they are others: float32 beside kdltr's bfloat16.
     """
+    log.info("%s: a training step", recogniser)
     steps = {
         KDLTR: TrainingStep(recogniser, settings),
         PLAIN: TrainingStep(recogniser, against or settings, plain=True),
@@ -76,6 +79,7 @@ def training(
 
 def precisions(recogniser: str, settings: Settings) -> list[Row]:
     """kdltr's training step in float32 and in bfloat16."""
+    log.info("%s: both precisions", recogniser)
     steps = {
         name: TrainingStep(recogniser, replace(settings, precision=precision))
         for name, precision in (("float32", "no"), ("bfloat16", "bf16"))
@@ -89,6 +93,7 @@ def memory(recogniser: str, settings: Settings) -> list[Row]:
 
     With what Python and its libraries take, which is there before the first model, and without.
     """
+    log.info("%s: peak memory", recogniser)
     make = maker(recogniser, STEP, settings)
     rows, peaks = [], {}
     for name in (KDLTR, PLAIN):
