@@ -1,4 +1,4 @@
-"""What a recogniser costs: parameters and multiply-adds (DESIGN §2).
+"""What a recogniser costs: parameters; multiply-adds, in full and as the paper counts (DESIGN §2).
 
 What it takes in time and memory is measured by `kdltr.bench`.
 """
@@ -13,6 +13,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from kdltr.charset import MAX_LENGTH
+from kdltr.models.attention import MultiheadAttention
+from kdltr.models.base import Recogniser
+from kdltr.models.parseq import PARSeq
+
+# Decoding steps of a PARSeq behind the paper's 2.93 G; a step is 0.04 G, so no other number is.
+PUBLISHED_STEPS = 3
 
 
 def parameters(model: nn.Module) -> int:
@@ -48,6 +56,79 @@ def multiply_adds_of(action: Callable[[], Any]) -> float:
     with sdpa_kernel(SDPBackend.MATH), _Counter() as counter:
         action()
     return counter.total / 2  # a multiply-add is two operations
+
+
+@torch.no_grad()
+def published_multiply_adds(model: Recogniser, steps: int = PUBLISHED_STEPS) -> int:
+    """Multiply-adds to read one image as the paper counts them: its table's "GFLOPs".
+
+    The published code counts with ptflops, which knows PyTorch's modules and not what is computed
+    between them. Counted are convolutions and linear layers with their biases, two operations for
+    each value of a batch norm, and one for each of an activation or an upsampling that is a module
+    there. Of attention nothing is counted in ABINet and MATRN, not even its projections (they are
+    no modules there); in PARSeq the projections in the encoder and everything in the decoder, where
+    keys and values of image and characters are computed anew at each step.
+
+    Args:
+        model: of any size; its mode is left as it was.
+        steps: that a PARSeq decodes before it refines: the word's length + 1. Others always take
+            as many.
+    """
+    counted = 0
+    outputs = {m.out_proj for m in model.modules() if isinstance(m, MultiheadAttention)}
+
+    def add(name: str, module: nn.Module, out: Tensor) -> None:
+        nonlocal counted
+        bias = getattr(module, "bias", None) is not None
+        if isinstance(module, nn.Conv2d):
+            counted += out.numel() * (module.weight[0].numel() + bias)
+        elif isinstance(module, nn.Linear) and module not in outputs:
+            counted += out.numel() * module.in_features + bias * module.out_features
+        elif isinstance(module, nn.BatchNorm2d):  # a ReLU follows, but for a shortcut's
+            counted += out.numel() * (2 if "downsample" in name else 3)
+        elif isinstance(module, nn.Identity) and "k_decoder" in name:  # where the upsampling is
+            counted += out.numel()
+
+    hooks = [
+        module.register_forward_hook(lambda module, _, out, name=name: add(name, module, out))
+        for name, module in model.named_modules()
+    ]
+    training = model.training
+    image = next(model.parameters()).new_zeros(1, 3, *model.image_size)
+    try:
+        model.eval()
+        if isinstance(model, PARSeq):
+            tokens = model.encode(image).shape[1]
+            counted += _activations(model, tokens) + _decoding(model, tokens, steps)
+        else:
+            model(image)
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return counted
+
+
+def _activations(model: PARSeq, tokens: int) -> int:
+    config = model.config
+    return config.depth * tokens * config.ratio * config.width
+
+
+def _decoding(model: PARSeq, tokens: int, steps: int) -> int:
+    """``steps`` steps one by one, then 26 rows at once."""
+    e, heads, ratio = model.config.width, model.config.decoder_heads, model.config.ratio
+    classes = model.charset.size
+
+    def attend(queries: int, keys: int) -> int:
+        projections = (2 * queries + 2 * keys) * e * (e + 1)
+        return projections + queries * e + queries * keys * (2 * e + heads)  # scale, mix, softmax
+
+    def layer(queries: int, known: int) -> int:
+        weights = 2 * ratio * e * e + e * classes
+        biases = (ratio + 1) * e + classes
+        return attend(queries, known) + attend(queries, tokens) + queries * weights + biases
+
+    return sum(layer(1, step) for step in range(1, steps + 1)) + layer(MAX_LENGTH + 1, steps)
 
 
 class _Counter(TorchDispatchMode):

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from kdltr import create_model
-from kdltr.efficiency import multiply_adds, parameters
+from kdltr.efficiency import multiply_adds, parameters, published_multiply_adds
 from kdltr.models.transformer import EncoderLayer
+from kdltr.results.tables import family, published
 
 
 def test_a_convolution_and_a_linear_layer_by_hand():
@@ -38,3 +39,24 @@ def test_a_longer_word_costs_parseq_more_and_the_mode_is_kept():
 def test_the_published_sizes_in_full(name, billions):
     model = create_model(name)  # reference counts: ../shared/parity/README.md
     assert round(multiply_adds(model, torch.rand(1, 3, 32, 128)) / 1e9, 2) == billions
+
+
+PUBLISHED = {"abinet_ltr": "5.460", "matrn_ltr": "9.863", "parseq_ltr": "2.931"}
+
+
+@pytest.mark.parametrize(("name", "billions"), PUBLISHED.items())
+def test_the_paper_s_way_of_counting_gives_the_paper_s_figures(name, billions):
+    model = create_model(name).train()
+    counted = published_multiply_adds(model)
+    assert f"{counted / 1e9:.3f}" == billions  # of the published code: ../shared/parity/README.md
+    paper = published("textzoom").set_index(["recogniser", "method"])
+    row = paper.loc[family(name), "Ours"]
+    assert f"{counted / 1e9:.2f}" == f"{row['gflops']:.2f}"
+    assert f"{parameters(model) / 1e6:.2f}" == f"{row['mparams']:.2f}"
+    assert model.training and not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_step_of_decoding_is_what_the_paper_s_figure_turns_on():
+    model = create_model("parseq_ltr")
+    each = [published_multiply_adds(model, steps) / 1e9 for steps in (1, 2, 3, 4)]
+    assert [f"{billions:.2f}" for billions in each] == ["2.85", "2.89", "2.93", "2.97"]

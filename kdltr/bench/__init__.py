@@ -5,28 +5,43 @@
 Everything is measured in one run on one machine: kdltr's path and the plain one in turn, so that
 both meet the same machine, and the machine's matrix throughput, which is the floor. `plain` holds
 what the other path does in place of kdltr; `subject` builds what is timed, from random images and
-words, which take as long as any others; `measure` returns `kdltr.results.Row`s.
+words, which take as long as any others. `measure` (training), `inference`, `growth` (scaling),
+`profiling` and `counts` return `kdltr.results.Row`s; `tables`, `aims` and `figures` make of them
+what is looked at.
 """
 
+from kdltr.bench.aims import targets
+from kdltr.bench.counts import costs, costs_beside_published
+from kdltr.bench.growth import exponents, scaling
+from kdltr.bench.inference import deployed, reading
 from kdltr.bench.measure import (
     kept_outputs,
     matrix_throughput,
     memory,
     path_search,
-    reading,
+    precisions,
     training,
 )
-from kdltr.bench.scaling import exponents, scaling
+from kdltr.bench.profiling import operations
 from kdltr.bench.subject import Settings
+from kdltr.bench.tables import summary, table
 
 __all__ = [
     "Settings",
+    "costs",
+    "costs_beside_published",
+    "deployed",
     "exponents",
     "kept_outputs",
     "matrix_throughput",
     "memory",
+    "operations",
     "path_search",
+    "precisions",
     "reading",
     "scaling",
+    "summary",
+    "table",
+    "targets",
     "training",
 ]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-import pandas as pd
 import torch
 
 from kdltr import bench
-from kdltr.bench.measure import RATIO
-from kdltr.results import Row, to_frame
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -35,18 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         rows = bench.training(name, settings) + bench.reading(name, settings)
         rows += bench.path_search(name, settings)
         rows += [] if no_memory else bench.memory(name, settings)
-        print(f"\n{table(rows).to_string(na_rep='')}", flush=True)
-
-
-def table(rows: list[Row]) -> pd.DataFrame:
-    """Rows to a table: what was measured, a column for each way, and the ratio last."""
-    frame = to_frame(rows)
-    frame = frame[frame["unit"] != "count"]
-    keys = ["recogniser", "subset", "metric", "unit"]
-    units = frame.assign(unit=frame["unit"].where(frame["unit"] != "×"))
-    units["unit"] = units.groupby(keys[:3])["unit"].transform("first")
-    wide = units.pivot_table("value", keys, "method", sort=False).round(2)
-    return wide[[name for name in wide if name != RATIO] + [n for n in wide if n == RATIO]]
+        print(f"\n{bench.table(rows).round(2).to_string(na_rep='')}", flush=True)
 
 
 if __name__ == "__main__":

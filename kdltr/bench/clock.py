@@ -110,9 +110,11 @@ def matmul_throughput(
     """Multiply-adds a second of square matrix products: the best of several, the machine's floor.
 
     Args:
-        size: rows; 0 takes 1536 on a CPU (0.1 s a core, caches well used) and 8192 on a GPU.
+        size: rows; 0 takes 8192 on a GPU, and on a CPU as many as keep each thread as busy as
+            one is with 1024, which it reaches its best with.
     """
-    size = size or (8192 if torch.device(device).type == "cuda" else 1536)
+    of_a_cpu = 64 * round(16 * torch.get_num_threads() ** (1 / 3))
+    size = size or (8192 if torch.device(device).type == "cuda" else of_a_cpu)
     left, right = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(left)
     timing = interleave(

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from kdltr.bench.clock import TOTAL, exponent
-from kdltr.bench.measure import KDLTR, PLAIN
-from kdltr.bench.scaling import curves
+from kdltr.bench.growth import curves
+from kdltr.bench.measure import WORK
+from kdltr.bench.rows import KDLTR, PLAIN, STEP
 from kdltr.plots import COLOURS, _figure, _tidy
 from kdltr.results import Row, to_frame
 
@@ -18,7 +20,7 @@ from kdltr.results import Row, to_frame
 def parts_of_a_step(rows: Sequence[Row]) -> Figure:
     """Milliseconds of a training step by part, kdltr's above the plain one's."""
     frame = to_frame(rows)
-    frame = frame[(frame["subset"] == "training step") & (frame["unit"] == "ms")]
+    frame = frame[(frame["subset"] == STEP) & (frame["unit"] == "ms")]
     names = list(frame["recogniser"].unique())
     figure, places = _figure(9, 0.6 + 1.0 * len(names), len(names), squeeze=False)
     for name, axes in zip(names, places[:, 0], strict=True):
@@ -26,7 +28,7 @@ def parts_of_a_step(rows: Sequence[Row]) -> Figure:
             "value", "method", "metric", sort=False
         )
         left = np.zeros(2)
-        parts = table.drop(columns=TOTAL).loc[[PLAIN, KDLTR]]
+        parts = table.drop(columns=[TOTAL, WORK]).loc[[PLAIN, KDLTR]]
         for colour, part in zip(COLOURS, parts, strict=False):
             axes.barh([PLAIN, KDLTR], parts[part], left=left, color=colour, label=part, height=0.7)
             left += parts[part].to_numpy()
@@ -51,9 +53,13 @@ def growth(rows: Sequence[Row]) -> Figure:
         axes.set(xscale="log", yscale="log")
         sizes = sorted(part["size"].unique())
         axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
+        low, high = axes.get_ylim()
+        axes.set_ylim(low, high * (high / low) ** (0.12 * len(lines)))  # room for the legend
         _tidy(axes, xlabel=axis, ylabel="milliseconds")
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, loc="upper left")
     return figure
 
 
@@ -63,6 +69,6 @@ def _curve(axes, colour: str, names: tuple[str, str, str], line: pd.DataFrame) -
     power = exponent(sizes, values)
     way = f", {method}" if method != KDLTR else ""
     axes.plot(sizes, values, "o", color=colour, markersize=4,
-              label=f"{recogniser}, {metric}{way}: size^{power:.2f}")
+              label=f"{recogniser}, {metric}{way}: size^{round(power, 2) + 0.0:.2f}")
     level = np.log(values).mean() - power * np.log(sizes).mean()
     axes.plot(sizes, np.exp(level) * sizes**power, color=colour, linewidth=1)

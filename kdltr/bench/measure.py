@@ -1,31 +1,39 @@
-"""Measurements of one recogniser as rows: training, reading, memory, path search, kept outputs.
-
-`Row.method` is "kdltr", "plain" or "plain ÷ kdltr", how many times kdltr is ahead: the median over
-rounds, in each of which both were measured. Fastest and slowest are in `Row.extra`.
-"""
+"""Measurements of training one recogniser as rows: steps, memory, path search, kept outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import logging
+from dataclasses import replace
 
 import torch
 
 from kdltr.bench import plain
 from kdltr.bench.clock import TOTAL, Timing, interleave, matmul_throughput
-from kdltr.bench.memory import peak_memory
-from kdltr.bench.subject import Settings, TrainingStep, words_of_length
-from kdltr.efficiency import multiply_adds_of, parameters
+from kdltr.bench.peak import peak_memory
+from kdltr.bench.rows import (
+    KDLTR,
+    KEPT,
+    PLAIN,
+    PRECISIONS,
+    RATIO,
+    STEP,
+    TEXTZOOM_PAIRS,
+    MakeRow,
+    maker,
+    share,
+    times,
+)
+from kdltr.bench.subject import Settings, TrainingStep
+from kdltr.efficiency import parameters
 from kdltr.losses import path_distribution
 from kdltr.losses.criterion import WEIGHTS
-from kdltr.models.parseq import PARSeq
-from kdltr.processor import cpu_model
 from kdltr.results import Row
 from kdltr.train.config import TEACHER_OUTPUTS
 
-TABLE = "bench"
-KDLTR, PLAIN, RATIO, IN_LOOP = "kdltr", "plain", "plain ÷ kdltr", "teacher in the loop"
-TEXTZOOM_PAIRS = 17_367
+log = logging.getLogger(__name__)
+EPOCHS = 25  # of the published recipe until its rate first falls; what a GPU is to do in minutes
+WORK = "student and backward"
+PEAK, ABOVE_START = "peak memory", "peak memory above the start"
 CASES = {"sure teacher": {}, "unsure teacher": {"sure": 0.0}}
 SOFTENED = 4.0  # the temperature of the soft logits loss
 
@@ -35,80 +43,65 @@ def matrix_throughput(settings: Settings) -> float:
     return matmul_throughput(settings.device, settings.matrix_dtype)
 
 
-def training(recogniser: str, settings: Settings) -> list[Row]:
-    """A training step: milliseconds by part, pairs a second, ratios, share of the floor."""
+def training(
+    recogniser: str, settings: Settings, against: Settings | None = None
+) -> list[Row]:
+    """A training step: milliseconds by part, pairs a second, ratios, share of the floor.
+
+    Args:
+        recogniser: the teacher's name.
+        settings: how.
+        against: of the plain path, where they are others: float32 beside kdltr's bfloat16.
+    """
+    log.info("%s: a training step", recogniser)
     steps = {
         KDLTR: TrainingStep(recogniser, settings),
-        PLAIN: TrainingStep(recogniser, settings, plain=True),
+        PLAIN: TrainingStep(recogniser, against or settings, plain=True),
     }
-    floor = matrix_throughput(settings)
-    rounds = settings.repeats, settings.warmup, settings.device
-    timings = interleave(steps, *rounds)
-    if settings.device == "cuda":  # waiting after each part is no part of training
-        for name, found in interleave(steps, *rounds, parts=False).items():
-            timings[name] |= found
-    floor = max(floor, matrix_throughput(settings))  # what the machine can do when left alone
-    make = _maker(recogniser, "training step", settings)
+    floors = [matrix_throughput(settings)]
+    timings = _steps(steps, settings)
+    floors.append(matrix_throughput(settings))
+    make = maker(recogniser, STEP, settings)
     rows = [make("student", "parameters", parameters(steps[KDLTR].student), "count")]
-    rows += _times(make, timings)
+    rows += times(make, timings)
     for name, step in steps.items():
-        rate = settings.batch_size / timings[name][TOTAL].median
-        rows.append(make(name, "pairs a second", rate, "1/s"))
-        done = step.multiply_adds()
-        learning = timings[name]["student"].median + timings[name]["backward"].median
+        done, found = step.multiply_adds(), timings[name]
         rows += [make(name, f"multiply-adds, {who}", count, "count")
                  for who, count in done.items()]
-        rows.append(_share(make, name, "student's work of the floor", done["student"], learning,
-                           floor))
-        rows.append(_share(make, name, "step of the floor", sum(done.values()),
-                           timings[name][TOTAL].median, floor))
-    return rows
+        rows.append(make(name, "pairs a second", settings.batch_size / found[TOTAL].median, "1/s"))
+        # The floor is what the machine can do when it is left alone.
+        rows.append(share(make, name, "student's work of the floor", done["student"],
+                          found[WORK].median, max(floors)))
+        rows.append(share(make, name, "step of the floor", sum(done.values()),
+                          found[TOTAL].median, max(floors)))
+    return rows + _whole_training(make, steps[KDLTR], timings[KDLTR][TOTAL])
 
 
-def reading(recogniser: str, settings: Settings) -> list[Row]:
-    """Reading by the student: images a second in batches, latency at batch 1, ratios, the floor.
-
-    The plain path is PARSeq's decoding; other recognisers have none. "teacher in the loop" reads
-    the sharp images with the teacher too, as the published evaluation does.
-    """
-    step = TrainingStep(recogniser, settings, teacher_outputs="recomputed")
-    teacher, student = step.teacher, step.student.eval()
-    rows = []
-    for subset, n in (("reading", settings.batch_size), ("reading, batch 1", 1)):
-        chosen = torch.arange(n)
-        lr, hr = step.pairs.blurred(chosen), step.pairs.sharp(chosen)
-        lengths = [len(word) for word in step.pairs.words[:n]]
-        actions = {
-            KDLTR: lambda _, lr=lr: student(lr),
-            IN_LOOP: lambda _, lr=lr, hr=hr: (teacher(hr), student(lr)),
-        }
-        if isinstance(student, PARSeq):
-            actions[PLAIN] = lambda _, lr=lr: plain.read(student, lr)
-        ends = words_of_length(student, lengths), words_of_length(teacher, lengths)
-        with ends[0], ends[1]:
-            with torch.no_grad():
-                counted = multiply_adds_of(lambda lr=lr: student(lr))
-            with torch.inference_mode(), settings.autocast():
-                timings = interleave(actions, settings.repeats, settings.warmup, settings.device,
-                                     parts=False)
-        floor = matrix_throughput(settings)
-        make = _maker(recogniser, subset, settings, batch_size=n)
-        rows += _times(make, timings)
-        rows += [make(name, "images a second", n / found[TOTAL].median, "1/s")
-                 for name, found in timings.items()]
-        rows.append(_share(make, KDLTR, "reading of the floor", counted,
-                           timings[KDLTR][TOTAL].median, floor))
-    return rows
+def precisions(recogniser: str, settings: Settings) -> list[Row]:
+    """kdltr's training step in float32 and in bfloat16."""
+    log.info("%s: both precisions", recogniser)
+    steps = {
+        name: TrainingStep(recogniser, replace(settings, precision=precision))
+        for name, precision in (("float32", "no"), ("bfloat16", "bf16"))
+    }
+    make = maker(recogniser, STEP, settings, PRECISIONS, precision="both")
+    return times(make, _steps(steps, settings), "bfloat16")
 
 
 def memory(recogniser: str, settings: Settings) -> list[Row]:
-    """Peak memory of training on both paths, and kdltr's share of the plain one's."""
-    make = _maker(recogniser, "training step", settings)
-    peaks = {name: peak_memory(recogniser, settings, name == PLAIN) for name in (KDLTR, PLAIN)}
-    rows = [make(name, "peak memory", found["peak"] / 1e6, "MB",
-                 before_the_models=found["start"] / 1e6) for name, found in peaks.items()]
-    ratio = peaks[PLAIN]["peak"] / peaks[KDLTR]["peak"]
-    return [*rows, make(RATIO, "peak memory", ratio, "×")]
+    """Peak memory of training on both paths, and how many times more the plain one takes.
+
+    With what Python and its libraries take, which is there before the first model, and without.
+    """
+    log.info("%s: peak memory", recogniser)
+    make = maker(recogniser, STEP, settings)
+    rows, peaks = [], {}
+    for name in (KDLTR, PLAIN):
+        found = peak_memory(recogniser, settings, name == PLAIN)
+        peaks[name] = {PEAK: found["peak"], ABOVE_START: found["peak"] - found["start"]}
+        rows += [make(name, what, size / 1e6, "MB") for what, size in peaks[name].items()]
+    return rows + [make(RATIO, what, peaks[PLAIN][what] / peaks[KDLTR][what], "×")
+                   for what in (PEAK, ABOVE_START)]
 
 
 def path_search(recogniser: str, settings: Settings) -> list[Row]:
@@ -126,10 +119,11 @@ def path_search(recogniser: str, settings: Settings) -> list[Row]:
         completed = plain.path_distribution(words)[3]
         actions = {KDLTR: lambda _, words=words: path_distribution(words),
                    PLAIN: lambda _, words=words: plain.path_distribution(words)}
-        timings = interleave(actions, settings.repeats, settings.warmup, settings.device)
-        make = _maker(recogniser, f"path search, {case}", settings, words=len(words),
-                      plain_completed=int(completed.sum()))
-        rows += _times(make, timings)
+        timings = interleave(actions, settings.repeats, settings.warmup, settings.device,
+                             parts=False)
+        make = maker(recogniser, f"path search, {case}", settings, words=len(words),
+                     plain_completed=int(completed.sum()))
+        rows += times(make, timings)
     return rows
 
 
@@ -147,7 +141,7 @@ def kept_outputs(recogniser: str, settings: Settings) -> list[Row]:
             taught = step.teach(chosen, target, extra)
             terms[mode] = step.criterion(step.student(images, **extra), taught, target, lengths)
         kept[mode] = step.kept_bytes / len(step.pairs) * TEXTZOOM_PAIRS
-    make = _maker(recogniser, "teacher's outputs", settings)
+    make = maker(recogniser, "one batch", settings, KEPT)
     rows = [make(mode, f"{term}, loss", terms[mode][term].item(), "nat or cosine")
             for mode in terms for term in WEIGHTS]
     for mode in ("fp32", "bf16"):
@@ -159,35 +153,25 @@ def kept_outputs(recogniser: str, settings: Settings) -> list[Row]:
     return rows
 
 
-def _maker(recogniser: str, subset: str, settings: Settings, **more: Any):
-    """A function that makes rows: what, value, unit; how it was measured is the same for all."""
-    batch_size = more.pop("batch_size", settings.batch_size)
-    device = torch.cuda.get_device_name() if settings.device == "cuda" else cpu_model()
-    how = {"batch_size": batch_size, "precision": settings.precision, "device": device,
-           "threads": torch.get_num_threads()} | more
-
-    def make(method: str, metric: str, value: float, unit: str, **extra: Any) -> Row:
-        return Row(TABLE, recogniser, method, subset, metric, float(value), unit,
-                   n=settings.repeats, extra=how | extra)
-
-    return make
-
-
-def _times(make, timings: Mapping[str, Mapping[str, Timing]]) -> list[Row]:
-    """Milliseconds of every part, and how many times longer than kdltr's."""
-    rows = []
-    for name, parts in timings.items():
-        for part, timing in parts.items():
-            spread = {end: 1e3 * seconds for end, seconds in timing.spread.items()}
-            rows.append(make(name, part, 1e3 * timing.median, "ms", **spread))
-    for name, parts in timings.items():
-        label = RATIO if name == PLAIN else f"{name} ÷ {KDLTR}"
-        for part, timing in parts.items() if name != KDLTR else ():
-            ratio = timing.times(timings[KDLTR][part])
-            rows.append(make(label, part, ratio.median, "×", **ratio.spread))
-    return rows
+def _steps(steps: dict[str, TrainingStep], settings: Settings) -> dict[str, dict[str, Timing]]:
+    """Timings by name and part; the student's own work is a part too."""
+    rounds = settings.repeats, settings.warmup, settings.device
+    timings = interleave(steps, *rounds)
+    if settings.device == "cuda":  # waiting after each part is no part of training
+        for name, found in interleave(steps, *rounds, parts=False).items():
+            timings[name] |= found
+    for found in timings.values():
+        both = zip(found["student"].seconds, found["backward"].seconds, strict=True)
+        found[WORK] = Timing(tuple(forward + backward for forward, backward in both))
+    return timings
 
 
-def _share(make, name: str, metric: str, work: float, seconds: float, floor: float) -> Row:
-    share = 100 * work / seconds / floor
-    return make(name, metric, share, "%", matrix_throughput=floor)
+def _whole_training(make: MakeRow, step: TrainingStep, total: Timing) -> list[Row]:
+    """What a TextZoom-sized training takes: the teacher asked once, then the epochs."""
+    settings = step.settings
+    once = step.seconds_of_keeping / len(step.pairs) * TEXTZOOM_PAIRS
+    each = total.median / settings.batch_size * TEXTZOOM_PAIRS
+    return [
+        make(KDLTR, f"asking the teacher once, {TEXTZOOM_PAIRS} pairs", once / 60, "min"),
+        make(KDLTR, f"{TEXTZOOM_PAIRS} pairs, {EPOCHS} epochs", (once + EPOCHS * each) / 60, "min"),
+    ]

@@ -21,6 +21,7 @@ from torch import Tensor
 from kdltr.charset import END, MAX_LENGTH
 from kdltr.data.loader import WordPairs
 from kdltr.losses import soft_logits
+from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq
 
@@ -94,8 +95,10 @@ def per_word_search() -> Iterator[None]:
         yield
 
 
-def read(model: PARSeq, images: Tensor) -> ModelOutput:
-    """PARSeq's reading of (N, 3, H, W) with all keys and values computed anew at every step."""
+def read(model: Recogniser, images: Tensor) -> ModelOutput:
+    """Reading (N, 3, H, W): PARSeq with all keys and values computed anew at every step."""
+    if not isinstance(model, PARSeq):
+        return model(images)
     tokens = model.encode(images)
     n = len(tokens)
     ids = torch.full((n, 1), model.start, device=tokens.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,11 +11,12 @@ import torch
 
 from kdltr.bench import plain
 from kdltr.bench.clock import TOTAL, Action, Timing, exponent, interleave
-from kdltr.bench.measure import KDLTR, PLAIN
+from kdltr.bench.rows import KDLTR, PLAIN
 from kdltr.bench.subject import Settings, TrainingStep, words_of_length
 from kdltr.models.parseq import PARSeq
 from kdltr.results import Row, to_frame
 
+log = logging.getLogger(__name__)
 TABLE = "scaling"
 
 
@@ -32,6 +34,7 @@ def scaling(
         batches: of a training step.
         lengths: of words read by a PARSeq, on both paths; others take as long for every word.
     """
+    log.info("%s: scaling", recogniser)
     rows = []
     if pairs:
         steps = {n: TrainingStep(recogniser, replace(settings, pairs=n)) for n in pairs}

@@ -1,6 +1,6 @@
 """Peak memory of training, each measurement in a process of its own.
 
-    python -m kdltr.bench.memory '{"recogniser": "parseq_nano", "settings": {}, "plain": false}'
+    python -m kdltr.bench.peak '{"recogniser": "parseq_nano", "settings": {}, "plain": false}'
 
 A process never gives back its peak, and what was measured before would be in it.
 """
@@ -19,7 +19,7 @@ import torch
 from kdltr.bench.clock import Laps
 from kdltr.bench.subject import Settings, TrainingStep
 
-STEPS = 3  # the optimiser's state is there from the second on
+STEPS = 2  # the optimiser's state is there from the second on
 
 
 def peak_memory(recogniser: str, settings: Settings, plain: bool) -> dict[str, int]:
@@ -33,7 +33,7 @@ def peak_memory(recogniser: str, settings: Settings, plain: bool) -> dict[str, i
     """
     task = {"recogniser": recogniser, "settings": asdict(settings), "plain": plain,
             "threads": torch.get_num_threads()}
-    command = [sys.executable, "-m", "kdltr.bench.memory", json.dumps(task)]
+    command = [sys.executable, "-m", "kdltr.bench.peak", json.dumps(task)]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     if child.returncode:
         raise RuntimeError(f"measuring the memory of {recogniser} failed with status "

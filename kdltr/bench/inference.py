@@ -1,0 +1,84 @@
+"""Measurements of reading by one student: in batches, and one image at a time."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from kdltr import export
+from kdltr.bench import plain
+from kdltr.bench.clock import TOTAL, interleave
+from kdltr.bench.measure import matrix_throughput
+from kdltr.bench.rows import KDLTR, ONE, PLAIN, READING, maker, share, times
+from kdltr.bench.subject import Settings, TrainingStep, words_of_length
+from kdltr.efficiency import multiply_adds_of
+from kdltr.models import Recogniser
+from kdltr.results import Row
+
+log = logging.getLogger(__name__)
+IN_LOOP, ONNX = "teacher in the loop", "ONNX Runtime"
+
+
+def reading(recogniser: str, settings: Settings) -> list[Row]:
+    """Reading by the student: images a second in batches, latency at batch 1, ratios, the floor.
+
+    "teacher in the loop" reads the sharp images with the teacher too, as the published evaluation
+    does.
+    """
+    log.info("%s: reading", recogniser)
+    step = TrainingStep(recogniser, settings, teacher_outputs="recomputed")
+    teacher, student = step.teacher, step.student.eval()
+    rows = []
+    for subset, n in ((READING, settings.batch_size), (ONE, 1)):
+        chosen = torch.arange(n)
+        lr, hr = step.pairs.blurred(chosen), step.pairs.sharp(chosen)
+        lengths = [len(word) for word in step.pairs.words[:n]]
+        actions = {
+            KDLTR: lambda _, lr=lr: student(lr),
+            PLAIN: lambda _, lr=lr: plain.read(student, lr),
+            IN_LOOP: lambda _, lr=lr, hr=hr: (teacher(hr), student(lr)),
+        }
+        ends = words_of_length(student, lengths), words_of_length(teacher, lengths)
+        with ends[0], ends[1]:
+            with torch.no_grad():
+                counted = multiply_adds_of(lambda lr=lr: student(lr))
+            with torch.inference_mode(), settings.autocast():
+                timings = interleave(actions, settings.repeats, settings.warmup, settings.device,
+                                     parts=False)
+        make = maker(recogniser, subset, settings, batch_size=n)
+        rows += times(make, timings)
+        rows += [make(name, "images a second", n / found[TOTAL].median, "1/s")
+                 for name, found in timings.items()]
+        rows.append(share(make, KDLTR, "reading of the floor", counted,
+                          timings[KDLTR][TOTAL].median, matrix_throughput(settings)))
+    return rows
+
+
+def deployed(recogniser: str, settings: Settings) -> list[Row]:
+    """Latency at batch 1 on the CPU: the exported student under ONNX Runtime, beside PyTorch.
+
+    The file of a PARSeq decodes 26 steps whatever the word; PyTorch stops at its end.
+    """
+    log.info("%s: exporting", recogniser)
+    settings = replace(settings, device="cpu", precision="no")
+    step = TrainingStep(recogniser, settings, teacher_outputs="recomputed")
+    student, images = step.student.eval(), step.pairs.blurred(torch.arange(1))
+    with tempfile.TemporaryDirectory() as folder:
+        run = _exported(student, Path(folder) / "student.onnx")
+        actions = {KDLTR: lambda _: student(images), ONNX: lambda _: run(images)}
+        length = len(step.pairs.words[0])
+        with words_of_length(student, [length]), torch.inference_mode():
+            timings = interleave(actions, settings.repeats, settings.warmup, parts=False)
+    return times(maker(recogniser, "deployed, batch 1", settings, batch_size=1, word=length),
+                 timings)
+
+
+def _exported(student: Recogniser, path: Path) -> Callable[[torch.Tensor], object]:
+    export.export(student, path)
+    session = export.session(path, torch.get_num_threads())
+    return lambda images: session.run(["logits"], {"images": images.numpy()})

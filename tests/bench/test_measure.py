@@ -1,0 +1,95 @@
+"""Rows of training, path search, kept outputs and precisions: which there are, and how they hang
+together. Never how long anything takes."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from kdltr import bench
+from kdltr.bench import measure
+from kdltr.bench.clock import TOTAL
+from kdltr.bench.measure import WORK
+from kdltr.bench.rows import KDLTR, PLAIN, RATIO, STEP, TEXTZOOM_PAIRS
+from kdltr.results import write_result
+from tests.bench.conftest import NAMES
+
+PARTS = ["data", "teacher", "student", "losses", "backward", "optimiser"]
+
+
+@pytest.fixture(autouse=True)
+def floor(monkeypatch):
+    """A machine of a thousand million multiply-adds a second."""
+    monkeypatch.setattr(measure, "matmul_throughput", lambda *_: 1e9)
+    return 1e9
+
+
+def values(rows):
+    return {(row.method, row.subset, row.metric): row.value for row in rows}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_in_parts_on_both_paths(name, toy, floor, tmp_path):
+    rows = bench.training(name, toy(name))
+    found = values(rows)
+    assert len(found) == len(rows)  # no row twice
+    for way in (KDLTR, PLAIN):
+        parts = [found[way, STEP, part] for part in PARTS]
+        assert min(parts) > 0 and found[way, STEP, TOTAL] > 0
+        rate = 1e3 * 2 / found[way, STEP, TOTAL]  # pairs a second from milliseconds
+        assert found[way, STEP, "pairs a second"] == pytest.approx(rate)
+        work = found[way, STEP, "multiply-adds, student"]
+        share = 100 * work / (found[way, STEP, WORK] / 1e3) / floor
+        assert found[way, STEP, "student's work of the floor"] == pytest.approx(share)
+    for part in (*PARTS, TOTAL, WORK):
+        assert found[RATIO, STEP, part] > 0
+    # What the teacher need not do again is not counted: PARSeq's decoder is run at each step.
+    asked = [found[way, STEP, "multiply-adds, teacher"] for way in (KDLTR, PLAIN)]
+    assert asked[0] < asked[1] and (asked[0] == 0) == (name != "parseq_nano")
+    assert f"{TEXTZOOM_PAIRS} pairs, 25 epochs" in {row.metric for row in rows}
+    assert {row.extra["precision"] for row in rows} == {"no"} and not rows[0].extra["gpu"]
+    write_result(tmp_path / "bench.json", rows, {})  # of the schema
+    json.dumps([asdict(row) for row in rows])
+
+
+def test_the_plain_path_may_have_settings_of_its_own(toy, monkeypatch):
+    made = []
+
+    class Spy(measure.TrainingStep):
+        def __init__(self, recogniser, settings, plain=False, **changes):
+            made.append((settings.precision, plain))
+            super().__init__(recogniser, settings, plain, **changes)
+
+    monkeypatch.setattr(measure, "TrainingStep", Spy)
+    bench.training("parseq_nano", toy("parseq_nano", precision="bf16"), toy("parseq_nano"))
+    assert made == [("bf16", False), ("no", True)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_paths_are_searched_for_a_sure_and_an_unsure_teacher(name, toy):
+    rows = bench.path_search(name, toy(name))
+    found = values(rows)
+    for case in ("path search, sure teacher", "path search, unsure teacher"):
+        assert all(found[way, case, TOTAL] > 0 for way in (KDLTR, PLAIN, RATIO))
+    words = {"parseq_nano": 2 * 4, "abinet_nano": 2}[name]  # PARSeq: four reading orders
+    assert all(row.extra["words"] == words for row in rows)
+    assert all(0 <= row.extra["plain_completed"] <= words for row in rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kept_outputs_change_the_loss_little_and_bfloat16_takes_half(name, toy):
+    found = values(bench.kept_outputs(name, toy(name)))
+    place = "one batch"
+    size = f"kept for {TEXTZOOM_PAIRS} pairs"
+    single, half = found["fp32", place, size], found["bf16", place, size]
+    assert single == 2 * half > 0
+    for term in ("visual", "semantic", "cross_entropy", "soft_logits"):
+        assert found["fp32", place, f"{term}, relative difference"] < 1e-5
+        assert found["bf16", place, f"{term}, relative difference"] < 1e-2
+    assert found["bf16", place, "visual, relative difference"] > 0
+
+
+def test_both_precisions_of_one_step(toy):
+    rows = bench.precisions("parseq_nano", toy("parseq_nano"))
+    assert {row.table for row in rows} == {"precisions"}
+    assert {row.method for row in rows} == {"float32", "bfloat16", "float32 ÷ bfloat16"}
