@@ -217,15 +217,16 @@ def words_of_length(model: nn.Module, lengths: list[int]) -> Iterator[None]:
         yield
         return
     wanted, step = torch.tensor(lengths), 0
+    reading = wanted
 
     def end(_: nn.Module, __: tuple, logits: Tensor) -> Tensor:
-        nonlocal step
+        nonlocal reading, step
         if logits.shape[1] != 1:  # the refinement, which comes last
-            step = 0
+            reading, step = wanted, 0
             return logits
-        # Finished words may have left the batch.
-        lasting = wanted if len(logits) == len(wanted) else wanted[wanted >= step]
-        ended = (lasting <= step).to(logits.device)[:, None]
+        if len(logits) != len(reading):  # all that had ended left the batch
+            reading = reading[reading >= step]
+        ended = (reading <= step).to(logits.device)[:, None]
         step += 1
         place = torch.arange(logits.shape[-1], device=logits.device) == END
         return logits + torch.where(ended[..., None], 1e4, -1e4).to(logits) * place

@@ -123,15 +123,25 @@ def test_resuming_under_other_settings_is_refused(toy, tmp_path):
     assert distill(config(toy, tmp_path, epochs=1, resume=False)).steps == 9
 
 
-TORCHRUN = """
-import json, sys
-from kdltr.train import DistillConfig, distill
+# Beside the run each process leaves a file with the size of what it keeps of the teacher.
+WATCHED = """
+import json, os, sys
+from pathlib import Path
+from kdltr.train import DistillConfig, distill, teacher
+
+class Watched(teacher.TeacherOutputs):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        Path(sys.argv[2], os.environ.get("RANK", "0")).write_text(str(self.bytes))
+
+teacher.TeacherOutputs = Watched
+"""
+TORCHRUN = WATCHED + """
 distill(DistillConfig.from_dict(json.loads(sys.argv[1])))
 """
-NOTEBOOK = """
-import json, socket, sys
+NOTEBOOK = WATCHED + """
+import socket
 from accelerate import notebook_launcher
-from kdltr.train import DistillConfig, distill
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = str(free.getsockname()[1])
@@ -142,7 +152,10 @@ notebook_launcher(distill, (settings,), num_processes=2, use_port=port)
 
 @pytest.mark.parametrize("launcher", ["torchrun", "notebook_launcher"])
 def test_two_processes_match_accumulation(toy, tmp_path, launcher):
-    """Losses are per process: two of batch B do what one does that accumulates two of batch B."""
+    """Losses are per process: two of batch B do what one does that accumulates two of batch B.
+
+    Each keeps half of the teacher's outputs.
+    """
     common = {"epochs": 1, "steps_per_epoch": 3, "log_every": 1}
     settings = config(toy, tmp_path / "two", **common)
     script = tmp_path / "run.py"
@@ -150,7 +163,7 @@ def test_two_processes_match_accumulation(toy, tmp_path, launcher):
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     subprocess.run(
         [sys.executable, *(torchrun if launcher == "torchrun" else []), str(script),
-         json.dumps(settings.to_dict())],
+         json.dumps(settings.to_dict()), str(tmp_path)],
         check=True, cwd=ROOT, timeout=240,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )
@@ -160,6 +173,8 @@ def test_two_processes_match_accumulation(toy, tmp_path, launcher):
         for name in ("visual", "semantic", "cross_entropy", "soft_logits", "total"):
             assert float(mine[name]) == pytest.approx(float(theirs[name]), abs=1e-5)
     same(weights(tmp_path / "one"), weights(tmp_path / "two"), 1e-5)
+    kept = [int((tmp_path / str(rank)).read_text()) for rank in (0, 1)]
+    assert kept == [18 * 32 * 16 * 4] * 2  # of 36 words the image tokens, (32, 16) in float32
 
 
 def test_a_non_finite_loss_names_term_step_and_words(toy, tmp_path, monkeypatch):
