@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from kdltr.charset import ASCII94, END, MAX_LENGTH, Charset
 from kdltr.models.base import Recogniser
 from kdltr.models.decoder import Decoder, DecoderLayer, TokenEmbedding
+from kdltr.models.dropout import Dropout
 from kdltr.models.output import ModelOutput
 from kdltr.models.permutations import reading_orders, visible_tokens
 from kdltr.models.vit import VisionTransformer
@@ -64,7 +65,7 @@ class PARSeq(Recogniser):
         self.head = nn.Linear(width, classes)
         self.text_embed = TokenEmbedding(classes + 2, width)
         self.pos_queries = nn.Parameter(torch.empty(1, MAX_LENGTH + 1, width))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.trunc_normal_(self.pos_queries, std=0.02)
         self.apply(_initialise)
 

@@ -61,6 +61,5 @@ def test_maps_have_another_form_in_memory(name):
         one(torch.rand(2, 3, 16, 64, dtype=torch.float64))
     for (way, part), maps in found.items():
         for tensor in maps:
-            last = tensor.is_contiguous(memory_format=torch.channels_last)
-            first = tensor.is_contiguous()
-            assert (first if way == "plain" else last), (way, part, tensor.shape, tensor.stride())
+            fastest = 3 if way == "plain" else 1  # W or C
+            assert tensor.stride(fastest) == 1, (way, part, tensor.stride())

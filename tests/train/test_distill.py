@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -121,6 +122,49 @@ def test_resuming_under_other_settings_is_refused(toy, tmp_path):
         distill(config(toy, tmp_path, epochs=1, threads=2))
     distill(config(toy, tmp_path, epochs=1, threads=2, allow_other_threads=True))
     assert distill(config(toy, tmp_path, epochs=1, resume=False)).steps == 9
+
+
+def test_batches_by_length(toy, tmp_path):
+    """Another grouping of the same words: the losses differ, and a resumed run ends the same."""
+    settings = config(toy, tmp_path / "whole", batches="by_length", epochs=2)
+    distill(settings)
+    shuffled = distill(config(toy, tmp_path / "shuffled", epochs=2))
+    assert shuffled.steps == 18
+    one, other = rows(tmp_path / "whole"), rows(tmp_path / "shuffled")
+    assert [row["total"] for row in one] != [row["total"] for row in other]
+    stopped = config(toy, tmp_path / "stopped", batches="by_length", epochs=2)
+    stop_after(stopped, 10)
+    distill(stopped)
+    same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+
+def stop_after(settings, step):
+    """Run until a row of ``step`` is logged; the last checkpoint stays."""
+
+    class Stop(Exception):
+        pass
+
+    def look(row):
+        if row["step"] >= step:
+            raise Stop
+
+    with pytest.raises(Stop):
+        distill(settings, on_log=look)
+
+
+@pytest.mark.slow  # the compiler takes minutes
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_run_learns_the_same_and_resumes_bit_for_bit(toy, tmp_path):
+    sizes = {**toy.settings["model"], "dropout": 0.1}
+    common = {"compile": "default", "epochs": 2}
+    distill(config(toy, tmp_path / "eager", epochs=2))
+    distill(config(toy, tmp_path / "compiled", **common))
+    same(weights(tmp_path / "eager"), weights(tmp_path / "compiled"), 1e-4)  # no dropout
+    distill(config(toy, tmp_path / "whole", model=sizes, **common))
+    stopped = config(toy, tmp_path / "stopped", model=sizes, **common)
+    stop_after(stopped, 10)
+    distill(stopped)
+    same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
 
 
 # Beside the run each process leaves a file with the size of what it keeps of the teacher.
