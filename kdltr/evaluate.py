@@ -63,11 +63,11 @@ def evaluate(
         raise ValueError("expected words to evaluate on, found none; check the data's path")
     images = images_for(model, pairs)
     device = next((parameter.device for parameter in model.parameters()), images.device)
-    readings = []
+    reader, readings = model.for_reading(), []
     with torch.inference_mode():
         for start in range(0, len(pairs), batch_size):
             batch = images[start : start + batch_size].to(device)
-            readings += model.read(batch.float() / 255)
+            readings += reader.read(batch.float() / 255)
     for index, reading in enumerate(readings):
         if not math.isfinite(reading.confidence):
             raise ValueError(
@@ -134,6 +134,10 @@ class UpsampleBicubic(Recogniser):
         height, width = teacher.image_size
         self.image_size = (height // 2, width // 2)
         self.train(teacher.training)
+
+    def for_reading(self) -> Recogniser:
+        """The same of the teacher's."""
+        return UpsampleBicubic(self.teacher.for_reading())
 
     def forward(self, images: Tensor, **extra: Any) -> ModelOutput:
         """Images (N, 3, H/2, W/2), RGB in [0, 1] → the teacher's output."""

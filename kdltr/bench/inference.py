@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,26 +28,29 @@ IN_LOOP, ONNX = "teacher in the loop", "ONNX Runtime"
 def reading(recogniser: str, settings: Settings) -> list[Row]:
     """Reading by the student: images a second in batches, latency at batch 1, ratios, the floor.
 
+    As `kdltr.evaluate` has it read (``Recogniser.for_reading``), beside its plain form.
     "teacher in the loop" reads the sharp images with the teacher too, as the published evaluation
     does.
     """
     log.info("%s: reading", recogniser)
     step = TrainingStep(recogniser, settings, teacher_outputs="recomputed")
     teacher, student = step.teacher, step.student.eval()
+    ready, ordinary = student.for_reading(), plain.form(student)
     rows = []
     for subset, n in ((READING, settings.batch_size), (ONE, 1)):
         chosen = torch.arange(n)
         lr, hr = step.pairs.blurred(chosen), step.pairs.sharp(chosen)
         lengths = [len(word) for word in step.pairs.words[:n]]
         actions = {
-            KDLTR: lambda _, lr=lr: student(lr),
-            PLAIN: lambda _, lr=lr: plain.read(student, lr),
-            IN_LOOP: lambda _, lr=lr, hr=hr: (teacher(hr), student(lr)),
+            KDLTR: lambda _, lr=lr: ready(lr),
+            PLAIN: lambda _, lr=lr: plain.read(ordinary, lr),
+            IN_LOOP: lambda _, lr=lr, hr=hr: (teacher(hr), ready(lr)),
         }
-        ends = words_of_length(student, lengths), words_of_length(teacher, lengths)
-        with ends[0], ends[1]:
+        with ExitStack() as ends:
+            for model in {ready, ordinary, teacher}:
+                ends.enter_context(words_of_length(model, lengths))
             with torch.no_grad():
-                counted = multiply_adds_of(lambda lr=lr: student(lr))
+                counted = multiply_adds_of(lambda lr=lr: ready(lr))
             with torch.inference_mode(), settings.autocast():
                 timings = interleave(actions, settings.repeats, settings.warmup, settings.device,
                                      parts=False)
@@ -67,7 +71,7 @@ def deployed(recogniser: str, settings: Settings) -> list[Row]:
     log.info("%s: exporting", recogniser)
     settings = replace(settings, device="cpu", precision="no")
     step = TrainingStep(recogniser, settings, teacher_outputs="recomputed")
-    student, images = step.student.eval(), step.pairs.blurred(torch.arange(1))
+    student, images = step.student.eval().for_reading(), step.pairs.blurred(torch.arange(1))
     with tempfile.TemporaryDirectory() as folder:
         run = _exported(student, Path(folder) / "student.onnx")
         actions = {KDLTR: lambda _: student(images), ONNX: lambda _: run(images)}

@@ -2,12 +2,15 @@
 
 The published code's ways in our own words: the teacher is asked again at every step
 (``DistillConfig(teacher_outputs="recomputed")``), paths are searched word by word with a priority
-queue, PARSeq reads without keeping keys and values, images stay on the host. The mathematics is
-the same, and tests use the search as an independent reference.
+queue, attention makes its matrix of weights, feature maps are (N, C, H, W) in memory, all passes of
+MATRN carry a graph, PARSeq decodes one reading order after the other and reads without keeping keys
+and values, images stay on the host. The mathematics is the same, and tests use the search as an
+independent reference.
 """
 
 from __future__ import annotations
 
+import copy
 import heapq
 import itertools
 from collections.abc import Iterator
@@ -16,14 +19,17 @@ from dataclasses import dataclass
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kdltr.charset import END, MAX_LENGTH
 from kdltr.data.loader import WordPairs
 from kdltr.losses import soft_logits
-from kdltr.models.base import Recogniser
+from kdltr.models.abinet import Backbone
+from kdltr.models.matrn import MATRN
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq
+from kdltr.models.position_attention import PositionAttention
 
 
 def search_word(
@@ -95,10 +101,53 @@ def per_word_search() -> Iterator[None]:
         yield
 
 
-def read(model: Recogniser, images: Tensor) -> ModelOutput:
-    """Reading (N, 3, H, W): PARSeq with all keys and values computed anew at every step."""
-    if not isinstance(model, PARSeq):
-        return model(images)
+def form(model: nn.Module) -> nn.Module:
+    """A copy whose feature maps and kernels are (N, C, H, W) in memory; kdltr's end with C."""
+    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    for part in model.modules():
+        if isinstance(part, Backbone | PositionAttention):
+            part.register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
+    return model
+
+
+def forward(model: nn.Module, images: Tensor, **extra: Tensor) -> ModelOutput:
+    """The pass of a teacher or of a student in training, over images (N, 3, H, W)."""
+    with sdpa_kernel(SDPBackend.MATH):
+        if isinstance(model, MATRN):
+            return _all_passes(model, images)
+        if isinstance(model, PARSeq) and extra:
+            return _order_by_order(model, images, **extra)
+        return model(images, **extra)
+
+
+def _all_passes(model: MATRN, images: Tensor) -> ModelOutput:
+    features, seen = model.vision.look(images)
+    logits = seen.logits
+    for _ in range(model.config.passes):
+        logits, *parts = model.enhance(logits, features, seen.attention)
+    return ModelOutput(
+        logits, seen.semantic, seen.visual, seen.attention, auxiliary=(seen.logits, *parts)
+    )
+
+
+def _order_by_order(
+    model: PARSeq, images: Tensor, targets: Tensor, permutations: Tensor
+) -> ModelOutput:
+    tokens = model.encode(images)
+    found = [model.decode(tokens, targets, order[None]) for order in permutations]
+    logits, semantic = (torch.cat([getattr(out, field) for out in found])
+                        for field in ("logits", "semantic"))
+    return ModelOutput(logits, semantic, tokens, None)
+
+
+def read(model: nn.Module, images: Tensor) -> ModelOutput:
+    """Reading images (N, 3, H, W) by a model in eval mode, best in its plain `form`."""
+    with sdpa_kernel(SDPBackend.MATH):
+        return _read_anew(model, images) if isinstance(model, PARSeq) else model(images)
+
+
+def _read_anew(model: PARSeq, images: Tensor) -> ModelOutput:
+    """All words to the end of the longest, with all keys and values computed at every step."""
     tokens = model.encode(images)
     n = len(tokens)
     ids = torch.full((n, 1), model.start, device=tokens.device)

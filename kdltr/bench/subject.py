@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kdltr.bench import plain
+from kdltr.bench import plain as plain_way
 from kdltr.bench.clock import Laps
 from kdltr.charset import END, MAX_LENGTH, Charset
 from kdltr.data.loader import WordPairs
@@ -116,7 +116,9 @@ class TrainingStep:
         changes = ({"teacher_outputs": "recomputed"} if plain else {}) | changes
         self.config = settings.config(recogniser, **changes)
         torch.manual_seed(settings.seed)
-        self.teacher, self.student = (m.to(self.device) for m in build_models(self.config))
+        models = build_models(self.config)
+        models = map(plain_way.form, models) if self.plain else models
+        self.teacher, self.student = (model.to(self.device) for model in models)
         self.teacher.requires_grad_(False).eval()
         self.criterion = DistillationCriterion.for_model(self.student).to(self.device)
         self.trained = Distillation(self.student, self.criterion).train()
@@ -136,7 +138,7 @@ class TrainingStep:
             self.student.charset, self.settings.seed,
         )
         if self.plain:
-            return plain.HostPairs(pairs.hr, pairs.lr, pairs.words, device=self.device)
+            return plain_way.HostPairs(pairs.hr, pairs.lr, pairs.words, device=self.device)
         return pairs.to(self.device)
 
     def __call__(self, laps: Laps) -> dict[str, Tensor]:
@@ -145,10 +147,9 @@ class TrainingStep:
         laps("data")
         taught = self.teach(chosen, target, extra)
         laps("teacher")
-        with self.settings.autocast():
-            output = self.student(images, **extra)
+        output = self.look(self.student, images, extra)
         laps("student")
-        with plain.per_word_search() if self.plain else contextlib.nullcontext():
+        with plain_way.per_word_search() if self.plain else contextlib.nullcontext():
             terms = self.criterion(output, taught, target, lengths)
         laps("losses")
         terms["total"].backward()
@@ -158,6 +159,13 @@ class TrainingStep:
         self.optimiser.zero_grad()
         laps("optimiser")
         return terms
+
+    def look(self, model: nn.Module, images: Tensor, extra: dict[str, Any]) -> ModelOutput:
+        """The forward pass of teacher or student."""
+        with self.settings.autocast():
+            if self.plain:
+                return plain_way.forward(model, images, **extra)
+            return model(images, **extra)
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor, dict[str, Any]]:
         """Chosen pairs (B,), their images, labels (B, T), lengths (B,), and what `prepare` says."""
@@ -176,8 +184,11 @@ class TrainingStep:
         self, chosen: Tensor, target: Tensor, extra: dict[str, Any], sure: float = SURE
     ) -> ModelOutput:
         """What the teacher says, as sure as if it were trained; with ``sure`` = 0 as it is."""
-        with self.settings.autocast():
-            taught = self.teaching(chosen, extra)
+        if self.plain:
+            taught = self.look(self.teacher, self.pairs.sharp(chosen), extra)
+        else:
+            with self.settings.autocast():
+                taught = self.teaching(chosen, extra)
         word = F.one_hot(target, taught.logits.shape[-1]) * sure  # (B, T, C)
         return dataclasses.replace(taught, logits=taught.logits + word)
 
@@ -190,7 +201,7 @@ class TrainingStep:
         chosen, images, target, _, extra = self.batch()
 
         def learn() -> None:
-            out = self.student(images, **extra)
+            out = self.look(self.student, images, extra)
             sum(x.sum() for x in (out.logits, out.semantic, out.visual)).backward()
 
         counted = {
@@ -217,15 +228,16 @@ def words_of_length(model: nn.Module, lengths: list[int]) -> Iterator[None]:
         yield
         return
     wanted, step = torch.tensor(lengths), 0
+    reading = wanted
 
     def end(_: nn.Module, __: tuple, logits: Tensor) -> Tensor:
-        nonlocal step
+        nonlocal reading, step
         if logits.shape[1] != 1:  # the refinement, which comes last
-            step = 0
+            reading, step = wanted, 0
             return logits
-        # Finished words may have left the batch.
-        lasting = wanted if len(logits) == len(wanted) else wanted[wanted >= step]
-        ended = (lasting <= step).to(logits.device)[:, None]
+        if len(logits) != len(reading):  # all that had ended left the batch
+            reading = reading[reading >= step]
+        ended = (reading <= step).to(logits.device)[:, None]
         step += 1
         place = torch.arange(logits.shape[-1], device=logits.device) == END
         return logits + torch.where(ended[..., None], 1e4, -1e4).to(logits) * place

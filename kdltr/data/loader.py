@@ -1,13 +1,12 @@
-"""Word pairs as uint8 tensors: decoded once, kept where the training runs, cut into batches.
+"""Word pairs as uint8 tensors: decoded once, kept where the training runs.
 
-TextZoom is small (17 367 training pairs are 160 MB as uint8 at 32×128 and 16×64), so decoding
-and resizing once is cheaper than a loader with workers, and the order of words is a function of
-(seed, epoch) alone: a run resumes in mid-epoch by skipping index tensors.
+TextZoom is small (17 367 training pairs are 267 MB as uint8 at 32×128 and 16×64), so decoding and
+resizing once is cheaper than a loader with workers; batches are an index (`kdltr.data.batches`).
 """
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -145,45 +144,6 @@ def split(n: int, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tenso
     order = np.random.default_rng((seed, _SPLIT_STREAM)).permutation(n)
     validation, training = np.sort(order[:held_out]), np.sort(order[held_out:])
     return torch.from_numpy(training), torch.from_numpy(validation)
-
-
-def steps_per_epoch(n: int, batch_size: int, world: int = 1) -> int:
-    """Full steps of `world` batches of `batch_size` in n words; the partial rest is dropped.
-
-    Raises:
-        DataError: not even one.
-    """
-    steps = n // batch_size // world
-    if steps == 0:
-        raise DataError(f"expected at least one batch of {batch_size} words for each of {world} "
-                        f"process(es), {batch_size * world} words, found {n}; use a batch size of "
-                        f"at most {n // world}, or more data")
-    return steps
-
-
-def epoch_batches(
-    n: int, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world: int = 1
-) -> Iterator[torch.Tensor]:
-    """Batches of word indices (B,) int64 of one epoch, from step `start` on.
-
-    The order depends on (seed, epoch) alone. Process `rank` of `world` takes batches rank,
-    rank + world, …: a step of all processes sees the words that one process sees when it
-    accumulates `world` consecutive batches.
-
-    Raises:
-        DataError: a step needs more words than there are.
-        ValueError: `start` or `rank` out of range.
-    """
-    steps = steps_per_epoch(n, batch_size, world)
-    if not 0 <= rank < world:
-        raise ValueError(f"rank: expected 0 to {world - 1} for world={world}, found {rank}")
-    if not 0 <= start <= steps:
-        raise ValueError(f"start: expected a step from 0 to {steps} ({n} words, {world} batch(es) "
-                         f"of {batch_size} a step), found {start}; the data or the batch size "
-                         "differ from those of the interrupted run")
-    order = torch.from_numpy(np.random.default_rng((seed, 0, epoch)).permutation(n))
-    places = (step * world + rank for step in range(start, steps))
-    return (order[place * batch_size : (place + 1) * batch_size] for place in places)
 
 
 def select_labels(

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from kdltr.charset import ALNUM36, MAX_LENGTH, Charset
 from kdltr.models.base import Recogniser
 from kdltr.models.fitting import fit_first_stage
+from kdltr.models.folding import folded
 from kdltr.models.language import LanguageModel
 from kdltr.models.output import ModelOutput
 from kdltr.models.position_attention import PositionAttention
@@ -105,6 +106,10 @@ class ABINetVision(Recogniser):
         semantic, attention = self.attention(features)
         return features, ModelOutput(self.cls(semantic), semantic, visual, attention)
 
+    def for_reading(self) -> Recogniser:
+        """A copy with batch norm folded into the convolutions."""
+        return folded(self)
+
     def forward(self, images: Tensor) -> ModelOutput:
         """Read images (N, 3, ·, ·), RGB in [0, 1].
 
@@ -152,6 +157,10 @@ class ABINet(Recogniser):
         self.vision = ABINetVision(name, config)
         self.language = language_model(config)
         self.alignment = Alignment(config.width, config.charset.size)
+
+    def for_reading(self) -> Recogniser:
+        """A copy with batch norm folded into the convolutions."""
+        return folded(self)
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Read images (N, 3, ·, ·), RGB in [0, 1].

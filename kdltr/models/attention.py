@@ -6,9 +6,13 @@ values, the keys of characters read before) is computed once.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from kdltr.models.dropout import dropout
 
 
 class MultiheadAttention(nn.Module):
@@ -47,8 +51,22 @@ class MultiheadAttention(nn.Module):
             query: (B, heads, T, d).
             key: (B, heads, S, d).
             value: (B, heads, S, d).
-            visible: boolean, broadcastable to (B, heads, T, S); True where a query may look.
+            visible: boolean, broadcastable to (B, heads, T, S); True where a query may look, which
+                every query may somewhere.
         """
-        dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, visible, dropout)
+        p = self.dropout if self.training else 0.0
+        if p and query.device.type == "cpu":  # whose fused kernels know no dropout
+            mixed = _dropped_attention(query, key, value, visible, p)
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, visible, p)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def _dropped_attention(
+    query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None, p: float
+) -> Tensor:
+    """`scaled_dot_product_attention` with `kdltr.models.dropout`."""
+    scores = (query / math.sqrt(query.shape[-1])) @ key.mT  # (B, heads, T, S)
+    if visible is not None:
+        scores = scores.masked_fill(~visible, -torch.inf)
+    return dropout(scores.softmax(-1), p) @ value

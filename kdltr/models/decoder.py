@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdltr.models.attention import MultiheadAttention
+from kdltr.models.dropout import Dropout
 
 
 class DecoderLayer(nn.Module):
@@ -27,7 +28,7 @@ class DecoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.norm_q = nn.LayerNorm(width)
         self.norm_c = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from kdltr.models.abinet import STEPS, ABINetConfig, ABINetVision, language_model
 from kdltr.models.base import Recogniser
+from kdltr.models.folding import folded
 from kdltr.models.language import predicted_lengths
 from kdltr.models.output import ModelOutput
 from kdltr.models.position_attention import PositionAttention
@@ -96,6 +97,10 @@ class MATRN(Recogniser):
         self.vision = ABINetVision(name, config)
         self.language = language_model(config)
         self.semantic_visual = SemanticVisual(config)
+
+    def for_reading(self) -> Recogniser:
+        """A copy with batch norm folded into the convolutions."""
+        return folded(self)
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Read images (N, 3, ·, ·), RGB in [0, 1].

@@ -16,9 +16,14 @@ from torch.nn import functional as F
 from kdltr.charset import ASCII94, END, MAX_LENGTH, Charset
 from kdltr.models.base import Recogniser
 from kdltr.models.decoder import Decoder, DecoderLayer, TokenEmbedding
+from kdltr.models.dropout import Dropout
 from kdltr.models.output import ModelOutput
 from kdltr.models.permutations import reading_orders, visible_tokens
 from kdltr.models.vit import VisionTransformer
+
+Projected = tuple[Tensor, Tensor]  # keys and values, each (N, heads, S, d)
+# Ended words leave the batch of a reading when at most this share of it goes on.
+STAYING = 0.75
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class PARSeq(Recogniser):
         self.head = nn.Linear(width, classes)
         self.text_embed = TokenEmbedding(classes + 2, width)
         self.pos_queries = nn.Parameter(torch.empty(1, MAX_LENGTH + 1, width))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         nn.init.trunc_normal_(self.pos_queries, std=0.02)
         self.apply(_initialise)
 
@@ -98,7 +103,7 @@ class PARSeq(Recogniser):
     def traceable_logits(self, images: Tensor) -> Tensor:
         """All 26 steps whatever the words: refinement hides what follows a word's end."""
         image = self.layer.cross_attn.key_value(self.encode(images))
-        return self.head(self.refine(self.read_autoregressively(image, every_step=True), image))
+        return self.head(self.refine(self.read_every_step(image), image))
 
     def remember(self, images: Tensor) -> dict[str, Tensor]:
         """The image tokens: only the decoder's work depends on targets and reading orders."""
@@ -112,9 +117,7 @@ class PARSeq(Recogniser):
     def layer(self) -> DecoderLayer:
         return self.decoder.layers[0]
 
-    def predict_targets(
-        self, targets: Tensor, orders: Tensor, image: tuple[Tensor, Tensor]
-    ) -> Tensor:
+    def predict_targets(self, targets: Tensor, orders: Tensor, image: Projected) -> Tensor:
         """Decoder output for every order → (K, N, T, E)."""
         given = targets[:, :-1]  # (N, T): nothing follows the last token
         (n, t), k = given.shape, len(orders)
@@ -130,31 +133,56 @@ class PARSeq(Recogniser):
         hidden = self.layer(query, (keys, values), image, visible.flatten(0, 1)[:, None])
         return self.decoder.norm(hidden).transpose(0, 1)
 
-    def read_autoregressively(
-        self, image: tuple[Tensor, Tensor], every_step: bool = False
-    ) -> Tensor:
-        """Ids (N, S) of the characters read one after the other, S ≤ 26.
+    def read_autoregressively(self, image: Projected) -> Tensor:
+        """Ids (N, S) of the characters read one after the other, S the longest word's steps ≤ 26.
 
-        Stops when every word has ended, or with ``every_step`` after 26. Keys and values of
-        characters read before are kept.
+        Keys and values of characters read before are kept. The device is asked once a step how many
+        words go on; those that have ended leave the batch when they are enough to pay for copying
+        the rest. Ids after a word's end are end tokens, or whatever was read there.
         """
         n = image[0].shape[0]
-        ids = torch.full((n, 1), self.start, device=image[0].device)
-        ended = torch.zeros(n, dtype=torch.bool, device=ids.device)
-        keys, values = self.context(self.embed(ids))
-        while True:
-            step = ids.shape[1] - 1
-            query = self.pos_queries[:, step : step + 1].expand(n, 1, -1)[:, None]
-            hidden = self.layer(query, (keys, values), image, None)
-            token = self.head(self.decoder.norm(hidden[:, 0])).argmax(-1)  # (N, 1)
-            ids = torch.cat([ids, token], dim=1)
-            ended |= token[:, 0] == END
-            if step == MAX_LENGTH or (not every_step and ended.all()):
-                return ids[:, 1:]
-            key, value = self.context(self.embed(token, step + 1))
-            keys, values = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+        token = torch.full((n, 1), self.start, device=image[0].device)
+        ids = torch.full((n, MAX_LENGTH + 1), END, device=token.device)
+        rows = torch.arange(n, device=token.device)  # (B,) of the words in the batch
+        going = torch.ones_like(rows, dtype=torch.bool)
+        context = self.context(self.embed(token))
+        for step in range(MAX_LENGTH + 1):
+            token = self.next_token(step, context, image)  # (B, 1)
+            ids[rows, step] = token[:, 0]
+            going = going & (token[:, 0] != END)
+            left = int(going.sum())
+            if not left:
+                break
+            if left <= STAYING * len(rows):
+                stay = going.nonzero()[:, 0]
+                rows, going, token = rows[stay], going[stay], token[stay]
+                image, context = (tuple(x[stay] for x in pair) for pair in (image, context))
+            context = self.extended(context, token, step + 1)
+        return ids[:, : step + 1]
 
-    def refine(self, ids: Tensor, image: tuple[Tensor, Tensor]) -> Tensor:
+    def read_every_step(self, image: Projected) -> Tensor:
+        """What `read_autoregressively` returns for words that never end: ids (N, 26)."""
+        n = image[0].shape[0]
+        read = [torch.full((n, 1), self.start, device=image[0].device)]
+        context = self.context(self.embed(read[0]))
+        for step in range(MAX_LENGTH + 1):
+            read.append(self.next_token(step, context, image))
+            context = self.extended(context, read[-1], step + 1)
+        return torch.cat(read[1:], dim=1)
+
+    def next_token(self, step: int, context: Projected, image: Projected) -> Tensor:
+        """The most probable character at ``step`` after those of ``context`` → (N, 1)."""
+        n = image[0].shape[0]
+        query = self.pos_queries[:, step : step + 1].expand(n, 1, -1)[:, None]
+        hidden = self.layer(query, context, image, None)
+        return self.head(self.decoder.norm(hidden[:, 0])).argmax(-1)
+
+    def extended(self, context: Projected, token: Tensor, place: int) -> Projected:
+        """``context`` with the token (N, 1) at ``place``."""
+        pairs = zip(context, self.context(self.embed(token, place)), strict=True)
+        return tuple(torch.cat(pair, dim=2) for pair in pairs)
+
+    def refine(self, ids: Tensor, image: Projected) -> Tensor:
         """One pass in which each position sees all others → decoder output (N, 26, E).
 
         The first end token of ``ids`` (N, S) and everything after it are hidden.
@@ -175,7 +203,7 @@ class PARSeq(Recogniser):
         positions = F.pad(self.pos_queries, (0, 0, 1, 0))[:, first : first + ids.shape[1]]
         return self.text_embed(ids) + positions
 
-    def context(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
+    def context(self, embedded: Tensor) -> Projected:
         """Embedded characters (B, S, E) → their keys and values, each (B, heads, S, d)."""
         return self.layer.self_attn.key_value(self.layer.norm_c(embedded))
 

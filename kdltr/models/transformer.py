@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdltr.models.attention import MultiheadAttention
+from kdltr.models.dropout import Dropout
 
 
 def sinusoids(length: int, width: int) -> Tensor:
@@ -34,7 +35,7 @@ class PositionalEncoding(nn.Module):
 
     def __init__(self, length: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.register_buffer("pe", sinusoids(length, width)[:, None])  # (L, 1, E) as released
 
     @property
@@ -54,7 +55,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.linear1 = nn.Linear(width, hidden)
         self.linear2 = nn.Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """(N, L, E) → (N, L, E)."""

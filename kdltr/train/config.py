@@ -12,6 +12,7 @@ import torch
 from kdltr.losses.criterion import WEIGHTS
 from kdltr.models import list_models, nearest
 
+COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
 
 
@@ -61,6 +62,7 @@ class DistillConfig(_Settings):
     epochs: int = 75
     steps_per_epoch: int | None = None  # stop each epoch early; None: all full batches
     batch_size: int = 64  # a process; losses are per process, as in the published DataParallel
+    batches: str = "shuffled"  # or "by_length": of words of a length, see README
     accumulate: int = 1  # batches a process adds up before a step
     learning_rate: float = 5e-5
     new_learning_rate: float = 1e-4  # of what the teacher does not initialise, and the projector
@@ -75,8 +77,9 @@ class DistillConfig(_Settings):
     checkpoint_every: int = 400  # steps
     log_every: int = 10  # steps; the loss is looked at, on the host, this often
     precision: str = "no"  # or "bf16"
+    compile: str = "no"  # the student by torch.compile in mode "default", or "reduce-overhead"
     teacher_outputs: str = "fp32"  # kept so, or in "bf16"; "recomputed": not kept
-    teacher_budget: float = 8.0  # GB on the device; above it they are kept in a file
+    teacher_budget: float = 8.0  # GB a process on the device; above it they are kept in a file
     device: str | None = None  # None: the GPU if there is one
     threads: int | None = None  # CPU threads; part of what makes a run bit-exact
     resume: bool = True
@@ -93,7 +96,9 @@ class DistillConfig(_Settings):
             "labels": ("filtered", "published"),
             "schedule": ("step", "one_cycle"),
             "selection": ("validation", "published", "last"),
+            "batches": ("shuffled", "by_length"),
             "precision": ("no", "bf16"),
+            "compile": COMPILE,
             "teacher_outputs": tuple(TEACHER_OUTPUTS),
         }.items():
             value = getattr(self, name)

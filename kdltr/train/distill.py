@@ -21,8 +21,9 @@ from torch import nn
 from kdltr.atomic import write_json
 from kdltr.charset import MAX_LENGTH
 from kdltr.checkpoint import save_weights
-from kdltr.data.loader import epoch_batches, load_pairs, select_labels, split
-from kdltr.data.loader import steps_per_epoch as full_steps
+from kdltr.data.batches import epoch_batches
+from kdltr.data.batches import steps_per_epoch as full_steps
+from kdltr.data.loader import load_pairs, select_labels, split
 from kdltr.losses import DistillationCriterion
 from kdltr.models import Recogniser
 from kdltr.train.config import DistillConfig
@@ -101,13 +102,13 @@ def distill(
     per_epoch = min(per_epoch, config.steps_per_epoch or per_epoch)
     last_step = per_epoch * config.epochs
 
-    distillation = Distillation(student, criterion)
+    distillation = Distillation(student, criterion, config.compile)
     optimiser = adam(config, student, criterion)
     rates = [group["lr"] for group in optimiser.param_groups]
     teaching = None
     if any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy"):
         teaching = start_teaching(
-            teacher.to(device), pairs, lengths, config, run, accelerator.autocast()
+            teacher.to(device), pairs, lengths, config, run, accelerator.autocast(), rank, world
         )
     wrapped, optimiser = accelerator.prepare(distillation, optimiser)
     state = RunState(run, settings, distillation, optimiser, world)
@@ -126,7 +127,8 @@ def distill(
         order = [
             epoch_batches(
                 len(pairs), config.batch_size, config.seed, epoch, step - epoch * per_epoch,
-                rank=i * world + rank, world=batches,
+                shard=i * world + rank, shards=batches,
+                lengths=lengths if config.batches == "by_length" else None,
             )
             for i in range(config.accumulate)
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from kdltr.losses import DistillationCriterion
@@ -12,11 +13,23 @@ from kdltr.train.config import DistillConfig
 
 
 class Distillation(nn.Module):
-    """Student and criterion (whose projector is trained too): one DDP wrapper, one checkpoint."""
+    """Student and criterion (whose projector is trained too): one DDP wrapper, one checkpoint.
 
-    def __init__(self, student: nn.Module, criterion: DistillationCriterion) -> None:
+    Args:
+        student: what is trained.
+        criterion: what it is trained by.
+        compile: "no", or the mode of `torch.compile` for the student's pass in training. Reading is
+            left alone, and so are the names of the weights.
+    """
+
+    def __init__(
+        self, student: nn.Module, criterion: DistillationCriterion, compile: str = "no"
+    ) -> None:
         super().__init__()
         self.student, self.criterion = student, criterion
+        self.compiled = None  # or a function; as a module its weights would be listed twice
+        if compile != "no":
+            self.compiled = torch.compile(student.forward, mode=compile)
         for name in student.without_gradient:  # DistributedDataParallel would wait for theirs
             student.get_submodule(name).requires_grad_(False)
 
@@ -29,7 +42,8 @@ class Distillation(nn.Module):
         lengths: Tensor,
     ) -> dict[str, Tensor]:
         """Loss terms of images (N, 3, H, W) with labels (N, T) and lengths (N,)."""
-        return self.criterion(self.student(images, **extra), teacher, labels, lengths)
+        learn = self.compiled or self.student
+        return self.criterion(learn(images, **extra), teacher, labels, lengths)
 
 
 def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:

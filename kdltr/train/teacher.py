@@ -31,6 +31,8 @@ class TeacherOutputs:
     """What the criterion needs of the teacher, by training pair.
 
     Attention is kept as the mask the visual focus loss makes of it: (H, W) a word, not (T, H, W).
+    Of several processes each keeps the pairs that `kdltr.data.batches.epoch_batches` shows it,
+    those whose index is ``rank`` modulo ``world``.
 
     Args:
         teacher: frozen, in eval mode, on the device it computes on.
@@ -40,6 +42,7 @@ class TeacherOutputs:
         budget: bytes; above it the outputs go to a file in ``folder``.
         folder: of that file, which is anonymous: it has no name and goes with the process.
         autocast: context the teacher runs in.
+        rank, world: which process this is, and of how many.
     """
 
     def __init__(
@@ -51,26 +54,29 @@ class TeacherOutputs:
         budget: float,
         folder: Path,
         autocast: AbstractContextManager,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        self.teacher, self.device = teacher, pairs.hr.device
+        self.teacher, self.device, self.world = teacher, pairs.hr.device, world
         self.kept: dict[str, Tensor] = {}
+        mine = torch.arange(rank, len(pairs), world)
         with torch.no_grad(), autocast:
-            for start in range(0, len(pairs), BATCH):
-                chosen = torch.arange(start, min(start + BATCH, len(pairs)))
+            for start in range(0, len(mine), BATCH):
+                chosen = mine[start : start + BATCH]
                 fields = teacher.remember(pairs.sharp(chosen))
                 if "attention" in fields:
                     mask = focus_map(fields["attention"], lengths[chosen].to(self.device))
                     fields["attention"] = mask
                 if not self.kept:
-                    self.kept = self._allocate(fields, len(pairs), dtype, budget, folder)
+                    self.kept = self._allocate(fields, len(mine), dtype, budget, folder)
                 for name, values in fields.items():
                     self.kept[name][start : start + len(chosen)] = values
 
     def __call__(self, chosen: Tensor, extra: dict[str, Any]) -> ModelOutput:
         """The teacher's output for pairs ``chosen`` (B,), given what `prepare` returned."""
-        fields = {}
+        fields, places = {}, chosen // self.world
         for name, values in self.kept.items():
-            batch = values[chosen.to(values.device)].to(self.device, non_blocking=True)
+            batch = values[places.to(values.device)].to(self.device, non_blocking=True)
             fields[name] = batch.float()
         return self.teacher.recall(fields, **extra)
 
@@ -85,7 +91,7 @@ class TeacherOutputs:
         shapes = {name: (n, *values.shape[1:]) for name, values in fields.items()}
         size = sum(map(math.prod, shapes.values())) * dtype.itemsize
         spilled = size > budget
-        log.info("the teacher's outputs: %.2f GB %s", size / 1e9,
+        log.info("the teacher's outputs of %d pairs: %.2f GB %s", n, size / 1e9,
                  f"in a file in {folder}" if spilled else f"on {self.device}")
         if not spilled:
             return {name: torch.empty(shape, dtype=dtype, device=self.device)
@@ -101,13 +107,15 @@ def start_teaching(
     config: DistillConfig,
     folder: Path,
     autocast: AbstractContextManager,
+    rank: int = 0,
+    world: int = 1,
 ) -> Callable[[Tensor, dict[str, Any]], ModelOutput]:
     """The function from chosen pairs (B,) and what `prepare` returned to the teacher's output."""
     dtype = TEACHER_OUTPUTS[config.teacher_outputs]
     if dtype is None:
         return lambda chosen, extra: teacher(pairs.sharp(chosen), **extra)
     budget = 1e9 * config.teacher_budget
-    return TeacherOutputs(teacher, pairs, lengths, dtype, budget, folder, autocast)
+    return TeacherOutputs(teacher, pairs, lengths, dtype, budget, folder, autocast, rank, world)
 
 
 def _mapped(folder: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

@@ -1,4 +1,4 @@
-"""Tensors in memory, splits, batches and labels."""
+"""Tensors in memory, splits and labels."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,7 @@ import torch
 from kdltr.charset import ALNUM36, ASCII94
 from kdltr.data import lmdb as stores
 from kdltr.data.images import encode_png, resize
-from kdltr.data.loader import (
-    epoch_batches,
-    load_pairs,
-    load_words,
-    select_labels,
-    split,
-    steps_per_epoch,
-)
+from kdltr.data.loader import load_pairs, load_words, select_labels, split
 from kdltr.data.records import DataError, Pair, RecordError
 
 
@@ -88,41 +81,6 @@ def test_split():
         split(1, 0.5, seed=0)
     with pytest.raises(ValueError, match=r"\[0, 1\)"):
         split(10, 1.0, seed=0)
-
-
-def test_batches_are_seeded_and_complete():
-    batches = list(epoch_batches(10, 3, seed=1, epoch=0))
-    assert [len(batch) for batch in batches] == [3, 3, 3]  # the last, partial one is dropped
-    assert len(set(torch.cat(batches).tolist())) == 9
-    again = list(epoch_batches(10, 3, seed=1, epoch=0))
-    assert all(torch.equal(a, b) for a, b in zip(batches, again, strict=True))
-    for other in (epoch_batches(10, 3, seed=1, epoch=1), epoch_batches(10, 3, seed=2, epoch=0)):
-        assert not torch.equal(torch.cat(list(other)), torch.cat(batches))
-
-
-def test_batches_resume_in_mid_epoch():
-    whole = list(epoch_batches(20, 3, seed=1, epoch=4))
-    rest = list(epoch_batches(20, 3, seed=1, epoch=4, start=4))
-    assert len(rest) == 2 and all(torch.equal(a, b) for a, b in zip(whole[4:], rest, strict=True))
-    assert list(epoch_batches(20, 3, seed=1, epoch=4, start=6)) == []
-    with pytest.raises(ValueError, match="expected a step from 0 to 6"):
-        epoch_batches(20, 3, seed=1, epoch=4, start=7)
-
-
-def test_two_ranks_see_what_one_process_accumulates():
-    one = list(epoch_batches(23, 4, seed=3, epoch=2))
-    ranks = [list(epoch_batches(23, 4, seed=3, epoch=2, rank=rank, world=2)) for rank in (0, 1)]
-    assert [len(batches) for batches in ranks] == [2, 2] == [steps_per_epoch(23, 4, 2)] * 2
-    for step in range(2):
-        assert torch.equal(ranks[0][step], one[2 * step])
-        assert torch.equal(ranks[1][step], one[2 * step + 1])
-    with pytest.raises(ValueError, match="expected 0 to 1"):
-        epoch_batches(23, 4, seed=3, epoch=2, rank=2, world=2)
-
-
-def test_batch_larger_than_the_data_names_the_numbers():
-    with pytest.raises(DataError, match=r"one batch of 64 .*128 words, found 100; .*at most 50"):
-        epoch_batches(100, 64, seed=0, epoch=0, world=2)
 
 
 WORDS = ["Ab-c", "café", "", "!!", "x" * 26, "ok"]

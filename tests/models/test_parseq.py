@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from kdltr.charset import ASCII94
+from kdltr.bench import plain
+from kdltr.bench.subject import words_of_length
+from kdltr.charset import ASCII94, END
 from kdltr.evaluate import UpsampleBicubic
 from kdltr.models import create_model
 from kdltr.models.permutations import reading_orders, visible_tokens
@@ -48,8 +50,49 @@ class TestPublished:
         image = model.layer.cross_attn.key_value(model.encoder(2 * images - 1))
         ids = model.read_autoregressively(image)
         expected = reference[f"{name}_autoregressive_logits"].argmax(-1)
-        assert ids.equal(expected[:, : ids.shape[1]])
+        assert until_end(ids).equal(until_end(expected[:, : ids.shape[1]]))
         close(model(images).logits, reference[f"{name}_refined_logits"])
+
+
+def until_end(ids):
+    """Ids (N, S), end tokens after the first."""
+    return ids.masked_fill((ids == END).cumsum(-1) > 0, END)
+
+
+READ_LENGTHS = [[3], [0], [30], [2, 2, 2], [0, 9, 1, 30, 4, 25], [30, 30], [5, *range(12)]]
+
+
+@pytest.mark.parametrize("lengths", READ_LENGTHS)
+def test_reading_is_the_plain_one_whatever_the_lengths(lengths):
+    """30: a word that never ends."""
+    torch.manual_seed(0)
+    model = create_model("parseq_nano_ltr", **TOY).double().eval()
+    images = torch.rand(len(lengths), 3, 16, 64, dtype=torch.float64)
+    batches = []
+    model.decoder.norm.register_forward_hook(lambda _, __, out: batches.append(len(out)))
+    with torch.inference_mode(), words_of_length(model, lengths):
+        plain_out = plain.read(model, images)
+        batches.clear()
+        out = model(images)
+    torch.testing.assert_close(out.logits, plain_out.logits, rtol=1e-12, atol=1e-12)
+    assert model.charset.decode(out.logits) == model.charset.decode(plain_out.logits)
+    steps = min(max(lengths), 25) + 1
+    assert len(batches) == steps + 1 and batches[-1] == len(lengths)
+    for step, found in enumerate(batches[:-1]):
+        left = sum(length >= step for length in lengths)
+        assert left <= found and (left == found or left > 0.75 * found)
+
+
+def test_every_step_is_taken_where_the_work_must_not_depend_on_the_words():
+    torch.manual_seed(0)
+    model = create_model("parseq_nano_ltr", **TOY).double().eval()
+    images = torch.rand(4, 3, 16, 64, dtype=torch.float64)
+    batches = []
+    model.decoder.norm.register_forward_hook(lambda _, __, out: batches.append(len(out)))
+    with torch.inference_mode(), words_of_length(model, [1, 0, 4, 2]):
+        logits = model.traceable_logits(images)
+        assert batches == [4] * 27
+        torch.testing.assert_close(logits, model(images).logits, rtol=1e-12, atol=1e-12)
 
 
 def test_targets_from_labels_are_the_published_ones():

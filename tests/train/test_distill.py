@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,15 +124,68 @@ def test_resuming_under_other_settings_is_refused(toy, tmp_path):
     assert distill(config(toy, tmp_path, epochs=1, resume=False)).steps == 9
 
 
-TORCHRUN = """
-import json, sys
-from kdltr.train import DistillConfig, distill
+def test_batches_by_length(toy, tmp_path):
+    """Another grouping of the same words: the losses differ, and a resumed run ends the same."""
+    settings = config(toy, tmp_path / "whole", batches="by_length", epochs=2)
+    distill(settings)
+    shuffled = distill(config(toy, tmp_path / "shuffled", epochs=2))
+    assert shuffled.steps == 18
+    one, other = rows(tmp_path / "whole"), rows(tmp_path / "shuffled")
+    assert [row["total"] for row in one] != [row["total"] for row in other]
+    stopped = config(toy, tmp_path / "stopped", batches="by_length", epochs=2)
+    stop_after(stopped, 10)
+    distill(stopped)
+    same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+
+def stop_after(settings, step):
+    """Run until a row of ``step`` is logged; the last checkpoint stays."""
+
+    class Stop(Exception):
+        pass
+
+    def look(row):
+        if row["step"] >= step:
+            raise Stop
+
+    with pytest.raises(Stop):
+        distill(settings, on_log=look)
+
+
+@pytest.mark.slow  # the compiler takes minutes
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_run_learns_the_same_and_resumes_bit_for_bit(toy, tmp_path):
+    sizes = {**toy.settings["model"], "dropout": 0.1}
+    common = {"compile": "default", "epochs": 2}
+    distill(config(toy, tmp_path / "eager", epochs=2))
+    distill(config(toy, tmp_path / "compiled", **common))
+    same(weights(tmp_path / "eager"), weights(tmp_path / "compiled"), 1e-4)  # no dropout
+    distill(config(toy, tmp_path / "whole", model=sizes, **common))
+    stopped = config(toy, tmp_path / "stopped", model=sizes, **common)
+    stop_after(stopped, 10)
+    distill(stopped)
+    same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+
+# Beside the run each process leaves a file with the size of what it keeps of the teacher.
+WATCHED = """
+import json, os, sys
+from pathlib import Path
+from kdltr.train import DistillConfig, distill, teacher
+
+class Watched(teacher.TeacherOutputs):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        Path(sys.argv[2], os.environ.get("RANK", "0")).write_text(str(self.bytes))
+
+teacher.TeacherOutputs = Watched
+"""
+TORCHRUN = WATCHED + """
 distill(DistillConfig.from_dict(json.loads(sys.argv[1])))
 """
-NOTEBOOK = """
-import json, socket, sys
+NOTEBOOK = WATCHED + """
+import socket
 from accelerate import notebook_launcher
-from kdltr.train import DistillConfig, distill
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = str(free.getsockname()[1])
@@ -142,7 +196,10 @@ notebook_launcher(distill, (settings,), num_processes=2, use_port=port)
 
 @pytest.mark.parametrize("launcher", ["torchrun", "notebook_launcher"])
 def test_two_processes_match_accumulation(toy, tmp_path, launcher):
-    """Losses are per process: two of batch B do what one does that accumulates two of batch B."""
+    """Losses are per process: two of batch B do what one does that accumulates two of batch B.
+
+    Each keeps half of the teacher's outputs.
+    """
     common = {"epochs": 1, "steps_per_epoch": 3, "log_every": 1}
     settings = config(toy, tmp_path / "two", **common)
     script = tmp_path / "run.py"
@@ -150,7 +207,7 @@ def test_two_processes_match_accumulation(toy, tmp_path, launcher):
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     subprocess.run(
         [sys.executable, *(torchrun if launcher == "torchrun" else []), str(script),
-         json.dumps(settings.to_dict())],
+         json.dumps(settings.to_dict()), str(tmp_path)],
         check=True, cwd=ROOT, timeout=240,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
     )
@@ -160,6 +217,8 @@ def test_two_processes_match_accumulation(toy, tmp_path, launcher):
         for name in ("visual", "semantic", "cross_entropy", "soft_logits", "total"):
             assert float(mine[name]) == pytest.approx(float(theirs[name]), abs=1e-5)
     same(weights(tmp_path / "one"), weights(tmp_path / "two"), 1e-5)
+    kept = [int((tmp_path / str(rank)).read_text()) for rank in (0, 1)]
+    assert kept == [18 * 32 * 16 * 4] * 2  # of 36 words the image tokens, (32, 16) in float32
 
 
 def test_a_non_finite_loss_names_term_step_and_words(toy, tmp_path, monkeypatch):
