@@ -37,9 +37,10 @@ def multiply_adds(model: nn.Module, images: Tensor) -> float:
 
     Args:
         model: in any mode, which is left as it was.
-        images: (N, 3, H, W) of the model's size, in [0, 1], N ≥ 1.
+        images: (N, 3, H, W) of the model's size, in [0, 1], N ≥ 1, on any device.
     """
     training = model.training
+    images = images.to(next(model.parameters()).device)
     model.eval()
     with torch.no_grad():
         total = sum(multiply_adds_of(lambda one=image[None]: model(one)) for image in images)

@@ -34,11 +34,16 @@ class Target:
     def measures(self, row: Row) -> bool:
         """Whether a row is about this target."""
         device = "gpu" if row.extra.get("gpu") else "cpu"
+        stated = CIRCUMSTANCES[self.device].items()
+        if any(row.extra.get(name) != value for name, value in stated):
+            return False
         said = (device, row.recogniser, row.method, row.subset, row.metric)
         wanted = (self.device, self.recogniser, self.method, self.subset, self.metric)
         return said == wanted and row.extra.get("precision") == self.precision
 
 
+# What the aims are stated for, by device: as `Row.extra` has it.
+CIRCUMSTANCES = {"cpu": {"batch_size": 16, "threads": 2}, "gpu": {"batch_size": 64}}
 SHARE = "student's work of the floor"
 WHOLE = f"{TEXTZOOM_PAIRS} pairs, {EPOCHS} epochs"
 # By recogniser: times faster a step, times faster reading, minutes of a training on a GPU.

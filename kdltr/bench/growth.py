@@ -38,7 +38,7 @@ def scaling(
     rows = []
     if pairs:
         steps = {n: TrainingStep(recogniser, replace(settings, pairs=n)) for n in pairs}
-        once = {n: Timing((step.seconds_of_keeping,)) for n, step in steps.items()}
+        once = _timed({n: step.keep for n, step in steps.items()}, settings)
         rows += _rows(recogniser, KDLTR, "pairs", "asking the teacher once", once)
         rows += _rows(recogniser, KDLTR, "pairs", "training step", _timed(steps, settings))
     if batches:

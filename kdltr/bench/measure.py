@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -54,26 +55,30 @@ def training(
         against: of the plain path, where they are others: float32 beside kdltr's bfloat16.
     """
     log.info("%s: a training step", recogniser)
-    steps = {
-        KDLTR: TrainingStep(recogniser, settings),
-        PLAIN: TrainingStep(recogniser, against or settings, plain=True),
-    }
-    floors = [matrix_throughput(settings)]
+    ways = {KDLTR: settings, PLAIN: against or settings}
+    steps = {name: TrainingStep(recogniser, way, name == PLAIN) for name, way in ways.items()}
+    # The floor is what the machine can do when it is left alone.
+    before = {name: matrix_throughput(way) for name, way in ways.items()}
     timings = _steps(steps, settings)
-    floors.append(matrix_throughput(settings))
-    make = maker(recogniser, STEP, settings)
+    floors = {name: max(before[name], matrix_throughput(way)) for name, way in ways.items()}
+    makers = {PLAIN: maker(recogniser, STEP, ways[PLAIN])}
+    of_kdltr = maker(recogniser, STEP, settings, plain_precision=ways[PLAIN].precision)
+
+    def make(method: str, *what: Any, **extra: Any) -> Row:
+        return makers.get(method, of_kdltr)(method, *what, **extra)
+
     rows = [make("student", "parameters", parameters(steps[KDLTR].student), "count")]
     rows += times(make, timings)
     for name, step in steps.items():
         done, found = step.multiply_adds(), timings[name]
         rows += [make(name, f"multiply-adds, {who}", count, "count")
                  for who, count in done.items()]
-        rows.append(make(name, "pairs a second", settings.batch_size / found[TOTAL].median, "1/s"))
-        # The floor is what the machine can do when it is left alone.
+        rows.append(make(name, "pairs a second", ways[name].batch_size / found[TOTAL].median,
+                         "1/s"))
         rows.append(share(make, name, "student's work of the floor", done["student"],
-                          found[WORK].median, max(floors)))
+                          found[WORK].median, floors[name]))
         rows.append(share(make, name, "step of the floor", sum(done.values()),
-                          found[TOTAL].median, max(floors)))
+                          found[TOTAL].median, floors[name]))
     return rows + _whole_training(make, steps[KDLTR], timings[KDLTR][TOTAL])
 
 
@@ -169,7 +174,9 @@ def _steps(steps: dict[str, TrainingStep], settings: Settings) -> dict[str, dict
 def _whole_training(make: MakeRow, step: TrainingStep, total: Timing) -> list[Row]:
     """What a TextZoom-sized training takes: the teacher asked once, then the epochs."""
     settings = step.settings
-    once = step.seconds_of_keeping / len(step.pairs) * TEXTZOOM_PAIRS
+    rounds = settings.repeats, settings.warmup, settings.device
+    keeping = interleave({KDLTR: step.keep}, *rounds, parts=False)[KDLTR][TOTAL]
+    once = keeping.median / len(step.pairs) * TEXTZOOM_PAIRS
     each = total.median / settings.batch_size * TEXTZOOM_PAIRS
     return [
         make(KDLTR, f"asking the teacher once, {TEXTZOOM_PAIRS} pairs", once / 60, "min"),

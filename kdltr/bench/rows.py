@@ -40,7 +40,8 @@ def maker(
     """A function that makes rows: method, metric, value, unit; how it was measured is the same."""
     device = torch.cuda.get_device_name() if settings.device == "cuda" else cpu_model()
     how = {"batch_size": settings.batch_size, "precision": settings.precision, "device": device,
-           "gpu": settings.device == "cuda", "threads": torch.get_num_threads()} | more
+           "gpu": settings.device == "cuda", "threads": torch.get_num_threads(),
+           "tf32": torch.backends.cudnn.allow_tf32} | more
 
     def make(method: str, metric: str, value: float, unit: str, **extra: Any) -> Row:
         return Row(table, recogniser, method, subset, metric, float(value), unit,

@@ -113,6 +113,7 @@ class TrainingStep:
         self, recogniser: str, settings: Settings, plain: bool = False, **changes: Any
     ) -> None:
         self.settings, self.plain, self.device = settings, plain, settings.device
+        torch.backends.cudnn.allow_tf32 = False  # float32 is float32, in convolutions too
         changes = ({"teacher_outputs": "recomputed"} if plain else {}) | changes
         self.config = settings.config(recogniser, **changes)
         torch.manual_seed(settings.seed)
@@ -121,16 +122,20 @@ class TrainingStep:
         self.teacher, self.student = (model.to(self.device) for model in models)
         self.teacher.requires_grad_(False).eval()
         self.criterion = DistillationCriterion.for_model(self.student).to(self.device)
-        self.trained = Distillation(self.student, self.criterion).train()
+        self.trained = Distillation(self.student, self.criterion, self.config.compile).train()
         self.optimiser = adam(self.config, self.student, self.criterion)
         self.pairs = self._pairs()
         self.labels, self.lengths = self.student.charset.encode(self.pairs.words, MAX_LENGTH + 1)
         self.steps = 0
-        laps = Laps(self.device)
+        self.keep()
+
+    def keep(self, _: Laps | None = None) -> None:
+        """Ask the teacher once, where its outputs are kept."""
+        self.teaching = None  # not twice in memory
         self.teaching = start_teaching(
-            self.teacher, self.pairs, self.lengths, self.config, Path("."), settings.autocast()
+            self.teacher, self.pairs, self.lengths, self.config, Path("."),
+            self.settings.autocast(),
         )
-        self.seconds_of_keeping = laps.finish()["total"]
 
     def _pairs(self) -> WordPairs:
         pairs = random_pairs(
@@ -147,7 +152,7 @@ class TrainingStep:
         laps("data")
         taught = self.teach(chosen, target, extra)
         laps("teacher")
-        output = self.look(self.student, images, extra)
+        output = self.look(self.trained.compiled or self.student, images, extra)
         laps("student")
         with plain_way.per_word_search() if self.plain else contextlib.nullcontext():
             terms = self.criterion(output, taught, target, lengths)

@@ -19,7 +19,8 @@ def dropout(x: Tensor, p: float) -> Tensor:
     """Zero each element of ``x`` with chance ``p`` < 1 and scale the others up by 1 / (1 − p)."""
     if not p:
         return x
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    transformed = torch._C._are_functorch_transforms_active()  # torch.func knows PyTorch's alone
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or transformed:
         return F.dropout(x, p)
     return _Dropout.apply(x, p)
 

@@ -76,7 +76,7 @@ class DistillConfig(_Settings):
     validate_every: int = 400  # steps
     checkpoint_every: int = 400  # steps
     log_every: int = 10  # steps; the loss is looked at, on the host, this often
-    precision: str = "no"  # or "bf16"
+    precision: str = "no"  # float32, PyTorch's TF32 in convolutions on a GPU; or "bf16"
     compile: str = "no"  # the student by torch.compile in mode "default", or "reduce-overhead"
     teacher_outputs: str = "fp32"  # kept so, or in "bf16"; "recomputed": not kept
     teacher_budget: float = 8.0  # GB a process on the device; above it they are kept in a file

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from kdltr.atomic import write_json
@@ -31,12 +32,12 @@ from kdltr.train.history import History
 from kdltr.train.models import Distillation, build_models, check_models
 from kdltr.train.result import RunResult
 from kdltr.train.selection import Selector
-from kdltr.train.state import RunState
+from kdltr.train.state import RunState, will_resume
 from kdltr.train.teacher import start_teaching
 from kdltr.train.watch import LossWatch
 
 log = logging.getLogger(__name__)
-FITTED_ON = 4000  # images to fit the start of a student on
+FITTED_ON = 4000  # images at most to fit the start of a student on
 
 
 def distill(
@@ -88,9 +89,11 @@ def distill(
     unknown = "end" if config.labels == "published" and student.steps else "error"
     labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
     train, held_out = split(len(words), config.validation, config.seed)
-    if config.start == "fitted":
-        some = train[:: max(1, len(train) // FITTED_ON)].tolist()
-        student.fit_start(teacher, pairs.blurred(torch.tensor([kept[i] for i in some])))
+    if config.start == "fitted" and not will_resume(run, settings):
+        n = min(len(train), FITTED_ON)
+        some = train[torch.arange(n) * len(train) // n].tolist()  # evenly spaced
+        images = pairs.blurred(torch.tensor([kept[i] for i in some]))
+        student.to(device).fit_start(teacher.to(device), images.to(device))
     selector = Selector(config, run, pairs.subset([kept[i] for i in held_out.tolist()]))
     pairs = pairs.subset([kept[i] for i in train.tolist()]).to(device)
     labels, lengths = labels[train], lengths[train]
@@ -105,16 +108,17 @@ def distill(
     distillation = Distillation(student, criterion, config.compile)
     optimiser = adam(config, student, criterion)
     rates = [group["lr"] for group in optimiser.param_groups]
-    teaching = None
-    if any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy"):
-        teaching = start_teaching(
-            teacher.to(device), pairs, lengths, config, run, accelerator.autocast(), rank, world
-        )
     wrapped, optimiser = accelerator.prepare(distillation, optimiser)
     state = RunState(run, settings, distillation, optimiser, world)
     step, best = state.load(rank)
     first_step = step
     selector.best = best
+    teaching = None
+    distils = any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy")
+    if distils and step < last_step:
+        teaching = start_teaching(
+            teacher.to(device), pairs, lengths, config, run, accelerator.autocast(), rank, world
+        )
     if main:
         write_json(run / "config.json", settings)
     metrics = History(run / "metrics.csv", step, run / "tensorboard", main)
@@ -160,7 +164,8 @@ def distill(
             optimiser.step()
             optimiser.zero_grad()
             step += 1
-            watch.add(step, terms, norm, chosen)
+            # Of a step's batches the last has the norm for all: their mean is then the step's.
+            watch.add(step, terms, norm * config.accumulate, chosen)
 
             saving = step % config.checkpoint_every == 0 or step == last_step
             selecting = selector.due(step) or step == last_step
@@ -186,6 +191,7 @@ def distill(
     if main:
         save_weights(student, run / "last.safetensors", {"model": student.name, "step": step})
     accelerator.wait_for_everyone()
+    (selector.best,) = broadcast_object_list([selector.best])  # only the main process selects
     seconds = time.monotonic() - started
     seen = batches * config.batch_size
     return RunResult(

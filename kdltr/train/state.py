@@ -17,11 +17,16 @@ log = logging.getLogger(__name__)
 
 # Settings that do not change what a run computes, and so may differ when it is resumed.
 _FREE = ("output_dir", "resume", "allow_other_threads", "threads", "minutes", "workers",
-         "log_every", "checkpoint_every", "device")
+         "log_every", "checkpoint_every", "device", "teacher_budget")
 
 
 class ResumeError(RuntimeError):
     """An interrupted run cannot go on under these settings."""
+
+
+def will_resume(run: Path, settings: dict[str, Any]) -> bool:
+    """Whether a run of these settings goes on from a state in its directory."""
+    return settings["resume"] and (run / "state.pt").is_file()
 
 
 class RunState:
@@ -70,12 +75,19 @@ class RunState:
         """Restore the last saved state → its step and best; (0, {}) if there is none.
 
         Raises:
-            ResumeError: it was saved by a run of other settings, processes or threads.
+            ResumeError: it was saved by a run of other settings, processes or threads, or the
+                processes do not all see it. Every process must call this.
             kdltr.checkpoint.CheckpointError: the file is damaged.
         """
-        if not self.settings["resume"] or not self.path.is_file():
+        saved = read_state(self.path) if will_resume(self.path.parent, self.settings) else None
+        steps = gather_object([saved["step"] if saved else 0])
+        if len(set(steps)) > 1:
+            raise ResumeError(
+                f"the processes would go on at steps {steps}: they see different files at "
+                f"{self.path}. output_dir must be a folder that all machines share"
+            )
+        if saved is None:
             return 0, {}
-        saved = read_state(self.path)
         self._check(saved)
         self.module.load_state_dict(saved["module"])
         self.optimiser.load_state_dict(saved["optimiser"])

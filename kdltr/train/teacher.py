@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -112,6 +113,11 @@ def start_teaching(
 ) -> Callable[[Tensor, dict[str, Any]], ModelOutput]:
     """The function from chosen pairs (B,) and what `prepare` returned to the teacher's output."""
     dtype = TEACHER_OUTPUTS[config.teacher_outputs]
+    kind = type(teacher)
+    if dtype and kind.prepare is not Recogniser.prepare and kind.remember is Recogniser.remember:
+        log.info("%s has prepare() but not remember() and recall(): its outputs may differ from "
+                 "step to step, and are recomputed", teacher.name)
+        dtype = None
     if dtype is None:
         return lambda chosen, extra: teacher(pairs.sharp(chosen), **extra)
     budget = 1e9 * config.teacher_budget
@@ -122,5 +128,21 @@ def _mapped(folder: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """A tensor in a file without a name, so that a killed process leaves nothing behind."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".teacher-") as file:
         size = math.prod(shape)
-        file.truncate(size * dtype.itemsize)
+        _reserve(file.fileno(), size * dtype.itemsize, folder)
         return torch.from_file(file.name, shared=True, size=size, dtype=dtype).view(shape)
+
+
+def _reserve(file: int, size: int, folder: Path) -> None:
+    """Make a file that large, on the disk too: a mapped file on a full one kills the process."""
+    if not hasattr(os, "posix_fallocate"):
+        os.truncate(file, size)
+        return
+    try:
+        os.posix_fallocate(file, 0, size)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{size / 1e9:.2f} GB of the teacher's outputs do not go into {folder} "
+            f"({error.strerror}): make room, raise teacher_budget to keep them on the device, or "
+            f"set teacher_outputs to 'bf16' (half the size) or 'recomputed'",
+        ) from error
