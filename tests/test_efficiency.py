@@ -60,3 +60,12 @@ def test_a_step_of_decoding_is_what_the_paper_s_figure_turns_on():
     model = create_model("parseq_ltr")
     each = [published_multiply_adds(model, steps) / 1e9 for steps in (1, 2, 3, 4)]
     assert [f"{billions:.2f}" for billions in each] == ["2.85", "2.89", "2.93", "2.97"]
+
+
+def test_images_go_where_the_model_is():
+    """On the meta device nothing is computed, and images of the CPU are refused."""
+    model = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1)).to("meta")
+    assert multiply_adds(model, torch.rand(1, 3, 8, 16)) == 3 * 16 * 9 * (4 * 8)
+    student = create_model("abinet_nano_ltr")
+    counted = published_multiply_adds(student)
+    assert published_multiply_adds(student.to("meta")) == counted

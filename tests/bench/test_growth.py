@@ -18,7 +18,7 @@ def test_every_size_of_every_axis_is_there(toy):
         ("word length", "reading", KDLTR): [1, 3, 25],
         ("word length", "reading", PLAIN): [1, 3, 25],
     }
-    assert all(row.value > 0 for row in rows)
+    assert all(row.value > 0 and row.n == 2 for row in rows)  # repeats
 
 
 def test_only_parseq_takes_longer_for_a_longer_word(toy):

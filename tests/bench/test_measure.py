@@ -5,10 +5,11 @@ import json
 from dataclasses import asdict
 
 import pytest
+import torch
 
 from kdltr import bench
 from kdltr.bench import measure
-from kdltr.bench.clock import TOTAL
+from kdltr.bench.clock import TOTAL, Laps
 from kdltr.bench.measure import WORK
 from kdltr.bench.rows import KDLTR, PLAIN, RATIO, STEP, TEXTZOOM_PAIRS
 from kdltr.results import write_result
@@ -61,8 +62,31 @@ def test_the_plain_path_may_have_settings_of_its_own(toy, monkeypatch):
             super().__init__(recogniser, settings, plain, **changes)
 
     monkeypatch.setattr(measure, "TrainingStep", Spy)
-    bench.training("parseq_nano", toy("parseq_nano", precision="bf16"), toy("parseq_nano"))
+    floors = {torch.bfloat16: 4e9, torch.float32: 1e9}
+    monkeypatch.setattr(measure, "matmul_throughput", lambda _, dtype: floors[dtype])
+    rows = bench.training(
+        "parseq_nano", toy("parseq_nano", precision="bf16"), toy("parseq_nano", batch_size=4)
+    )
     assert made == [("bf16", False), ("no", True)]
+    said = {row.method: (row.extra["precision"], row.extra["batch_size"]) for row in rows}
+    assert said == {KDLTR: ("bf16", 2), PLAIN: ("no", 4), RATIO: ("bf16", 2),
+                    "student": ("bf16", 2)}
+    assert {row.extra["plain_precision"] for row in rows if row.method == RATIO} == {"no"}
+    assert not any(row.extra["tf32"] for row in rows)
+    shares = {row.method: row.extra["matrix_throughput"] for row in rows if row.unit == "%"}
+    assert shares == {KDLTR: 4e9, PLAIN: 1e9}
+
+
+def test_a_compiled_step_goes_through_what_was_compiled(toy, monkeypatch):
+    calls = []
+
+    def compiled(forward, mode):
+        return lambda *given, **extra: calls.append(mode) or forward(*given, **extra)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    step = measure.TrainingStep("parseq_nano", toy("parseq_nano"), compile="default")
+    step(Laps(parts=False))
+    assert calls == ["default"]
 
 
 @pytest.mark.parametrize("name", NAMES)

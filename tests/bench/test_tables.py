@@ -60,3 +60,10 @@ def test_some_targets_are_at_most(minutes, reached):
     aims = bench.targets([row(KDLTR, whole, minutes, "min", gpu=True, precision="bf16")])
     place = ("gpu", "abinet", STEP, f"{whole}, {KDLTR}", "bf16")
     assert aims.loc[place, "aim"] == "≤ 15" and aims.loc[place, "reached"] == reached
+
+
+@pytest.mark.parametrize("other", [{"batch_size": 8}, {"threads": 1}])
+def test_a_target_is_not_met_by_other_circumstances(other):
+    measured = row(RATIO, TOTAL, 99.0, "×")
+    measured.extra.update(other)
+    assert (bench.targets([measured])["reached"] == "not measured").all()

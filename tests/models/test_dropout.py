@@ -67,3 +67,9 @@ def test_attention_with_a_vanishing_dropout_is_attention(masked):
     layer.dropout = 0.5
     assert not torch.allclose(layer(*projected, visible), expected)
     torch.testing.assert_close(layer.eval()(*projected, visible), expected)
+
+
+def test_under_the_transforms_of_torch_func():
+    torch.manual_seed(0)
+    gradient = torch.func.grad(lambda x: dropout(x, 0.5).sum())(torch.ones(1000))
+    assert gradient.unique().tolist() == [0, 2]

@@ -136,3 +136,21 @@ def test_passes_without_a_graph_leave_results_and_gradients_the_same(monkeypatch
             assert plain[name] is None, name
         else:
             torch.testing.assert_close(gradient, plain[name], rtol=1e-12, atol=1e-12)
+
+
+def test_passes_without_a_graph_keep_the_gradients_under_bf16_autocast():
+    """Weights cast to bf16 under no_grad are cached without a graph: later passes must not use
+    them."""
+    images, found = torch.rand(2, 3, 16, 64), {}
+    torch.manual_seed(0)
+    model = toy("matrn_ltr", masking=0.0).train()
+    for half in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = model(images)
+        (out.logits.float().square().sum() + out.semantic.float().square().sum()).backward()
+        found[half] = {name: p.grad for name, p in model.named_parameters()}
+    for name in ("language.proj.weight", "semantic_visual.cls.weight"):
+        single, half = found[False][name], found[True][name]
+        assert half is not None and half.abs().sum() > 0, name
+        assert (half - single).norm() < 0.1 * single.norm(), name

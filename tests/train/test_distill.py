@@ -181,7 +181,9 @@ class Watched(teacher.TeacherOutputs):
 teacher.TeacherOutputs = Watched
 """
 TORCHRUN = WATCHED + """
-distill(DistillConfig.from_dict(json.loads(sys.argv[1])))
+result = distill(DistillConfig.from_dict(json.loads(sys.argv[1])))
+Path(sys.argv[2], "result" + os.environ["RANK"]).write_text(
+    f"{result.weights} {result.best_step} {result.best_accuracy}")
 """
 NOTEBOOK = WATCHED + """
 import socket
@@ -219,6 +221,9 @@ def test_two_processes_match_accumulation(toy, tmp_path, launcher):
     same(weights(tmp_path / "one"), weights(tmp_path / "two"), 1e-5)
     kept = [int((tmp_path / str(rank)).read_text()) for rank in (0, 1)]
     assert kept == [18 * 32 * 16 * 4] * 2  # of 36 words the image tokens, (32, 16) in float32
+    if launcher == "torchrun":  # every process names the weights that the main one chose
+        first, second = ((tmp_path / f"result{rank}").read_text() for rank in (0, 1))
+        assert first == second and "best.safetensors 3 " in first
 
 
 def test_a_non_finite_loss_names_term_step_and_words(toy, tmp_path, monkeypatch):
@@ -292,3 +297,45 @@ def test_the_published_optimiser():
     assert all(rates[id(p)] == 1e-4 for p in criterion.parameters())
     assert len(rates) == len([*student.parameters(), *criterion.parameters()])
     assert optimiser.defaults["betas"] == (0.5, 0.999)
+
+
+def test_machines_that_see_different_states_are_told_to_share(toy, tmp_path, monkeypatch):
+    distill(config(toy, tmp_path, epochs=1))
+    gathered = "kdltr.train.state.gather_object"
+    monkeypatch.setattr(gathered, lambda steps: [*steps, 0])  # another one found nothing
+    with pytest.raises(ResumeError, match=r"at steps \[9, 0\].*output_dir must be a folder that"):
+        distill(config(toy, tmp_path, epochs=1))
+
+
+def test_a_finished_run_does_not_ask_the_teacher_and_its_budget_is_free(toy, tmp_path):
+    distill(config(toy, tmp_path, epochs=1))
+    settings = config(toy, tmp_path, epochs=1, teacher_budget=1e-9)
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[distill.__module__], "start_teaching", lambda *_: calls.append(1))
+        assert distill(settings).steps == 9
+    assert not calls
+
+
+def test_a_start_is_fitted_once_on_at_most_so_many_images(toy, tmp_path, monkeypatch):
+    given = []
+    kind = type(create_model("parseq_nano_ltr"))
+    monkeypatch.setattr(kind, "fit_start", lambda _, teacher, images: given.append(len(images)))
+    monkeypatch.setattr(sys.modules[distill.__module__], "FITTED_ON", 20)  # of 36
+    settings = config(toy, tmp_path, epochs=1, start="fitted")
+    distill(settings)
+    distill(settings)  # the state has the start in it
+    assert given == [20]
+
+
+def test_the_logged_norm_is_that_of_the_step(toy, tmp_path, monkeypatch):
+    clip, norms = torch.nn.utils.clip_grad_norm_, []
+
+    def watched(*arguments):
+        norms.append(clip(*arguments))
+        return norms[-1]
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", watched)
+    distill(config(toy, tmp_path, epochs=1, accumulate=3, log_every=1))
+    logged = [float(row["grad_norm"]) for row in rows(tmp_path)]
+    assert logged == pytest.approx([norm.item() for norm in norms], rel=1e-5)

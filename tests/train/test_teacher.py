@@ -1,10 +1,14 @@
 """The teacher's outputs are computed once, and training does not notice."""
 
 import contextlib
+import errno
+import logging
+import os
 
 import pytest
 import torch
 
+from kdltr import ModelOutput, Recogniser
 from kdltr.data.loader import load_pairs
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, distill
@@ -81,3 +85,39 @@ def test_the_teacher_runs_once_over_the_pairs_and_the_losses_are_the_same(toy, t
         totals[mode] = torch.tensor([row["total"] for row in seen])
         assert sum(images) == (36 if mode == "fp32" else result.pairs)
     torch.testing.assert_close(totals["fp32"], totals["recomputed"], rtol=1e-4, atol=0)
+
+
+class Ordered(Recogniser):
+    """Its output depends on what `prepare` drew, and it does not say what can be kept."""
+
+    name = "ordered"
+
+    def prepare(self, labels, generator):
+        return {"order": torch.rand(len(labels), 1, 1, generator=generator)}
+
+    def forward(self, images, order=0.0):
+        logits = images.mean((1, 2, 3))[:, None, None].expand(-1, 5, 7) + order
+        return ModelOutput(logits, logits)
+
+
+def test_a_teacher_that_needs_what_is_prepared_is_asked_anew(toy, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    pairs, chosen = load_pairs(toy.data), torch.tensor([3, 1])
+    teaching = start_teaching(Ordered(), pairs, torch.ones(40, dtype=torch.long),
+                              DistillConfig(output_dir=str(tmp_path)), tmp_path,
+                              contextlib.nullcontext())  # fmt: skip
+    extra = {"order": torch.tensor([2.0, 5.0])[:, None, None]}
+    expected = Ordered()(pairs.sharp(chosen), **extra).logits
+    assert torch.equal(teaching(chosen, extra).logits, expected)
+    assert "ordered has prepare() but not remember() and recall()" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot reserve room")
+def test_a_full_disk_is_said_before_anything_is_computed(taught, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left.*teacher_budget.*teacher_outputs to 'bf16'"):
+        taught("abinet_nano", teacher_budget=1e-9)
+    assert not list(tmp_path.iterdir())
