@@ -71,8 +71,9 @@ def write_others(folder):
             for subset, n in (("SVT 647", 647), ("CUTE80 288", 288))]  # fmt: skip
     generated = {"data/generated/toy/benchmarks/CUTE80": HASH}
     write_result(folder / "05_benchmarks.json", read, {}, None, generated, 3.0)
-    levels = [Row(KINDS[kind].title, "parseq_nano", method, f"{level:g}", metric, 90 - level, n=1500)
-              for kind, found in (("gaussian_blur", (0, 0.5, 2)), ("jpeg", (90, 50, 10, 5)))
+    curves = {KINDS["gaussian_blur"].title: (0, 0.5, 2), KINDS["jpeg"].title: (90, 50, 10, 5)}
+    levels = [Row(title, "parseq_nano", method, f"{level:g}", metric, 90 - level, n=1500)
+              for title, found in curves.items()
               for method in ("bicubic", "distilled") for level in found
               for metric in ("accuracy", "1-NED")]  # fmt: skip
     levels += [Row("calibration", "parseq_nano", method, f"{bin / 30:.2f}", "share", bin / 10, n=9)
