@@ -21,7 +21,7 @@ from kdltr.data.images import resize
 from kdltr.data.loader import WordPairs
 from kdltr.evaluate import evaluate, images_for
 from kdltr.models.base import Recogniser
-from kdltr.results import AVERAGE, Row, collect, recompute, to_frame
+from kdltr.results import Row, collect, recompute, to_frame
 from kdltr.scores import Scores
 
 log = logging.getLogger(__name__)
@@ -99,14 +99,8 @@ def predictions_of(scores: Tables) -> pd.DataFrame:
 
 
 def recompute_tables(predictions: pd.DataFrame, averaged: Container[str] = ()) -> list[Row]:
-    """`kdltr.results.recompute` for each value of the column `table`.
-
-    Args:
-        averaged: tables whose subsets together mean something; the levels of a degradation do not.
-    """
-    rows = [row for table, part in predictions.groupby("table", sort=False)
-            for row in recompute(part, str(table))]  # fmt: skip
-    return [row for row in rows if row.subset != AVERAGE or row.table in averaged]
+    """`kdltr.results.recompute`, where only the tables `averaged` get an average."""
+    return recompute(predictions, averaged=averaged)
 
 
 def accuracies(rows: Sequence[Row]) -> pd.DataFrame:

@@ -330,6 +330,28 @@ def test_a_job_of_another_machine_that_shows_life_stops_the_run(tmp_path):
     assert end_recorded(tmp_path) == 0 and not path.exists()
 
 
+def test_large_notebooks_are_published_without_images_never_left_out(tmp_path, monkeypatch):
+    data = {"image/png": "A" * 5000, "text/plain": ["<Image> of 3 µm"]}
+    text = json.dumps({"cells": [
+        {"cell_type": "markdown", "source": ["# One"]},
+        {"cell_type": "code", "source": [], "outputs": [
+            {"output_type": "display_data", "data": data}, {"output_type": "stream", "text": "x"}]},
+    ]})  # fmt: skip
+    path, copy = tmp_path / "one.ipynb", tmp_path / "copy/one.ipynb"
+    path.write_text(text, encoding="utf-8")
+    tidy._copy(path, copy, tmp_path)
+    assert copy.read_text(encoding="utf-8") == text  # a small one keeps them
+    monkeypatch.setattr(tidy, "LARGEST_NOTEBOOK", 4000)
+    assert tidy._is_published(path, tmp_path, [])
+    tidy._copy(path, copy, tmp_path)
+    expected = json.loads(text)
+    del expected["cells"][1]["outputs"][0]["data"]["image/png"]
+    assert json.loads(copy.read_text(encoding="utf-8")) == expected
+    monkeypatch.setattr(tidy, "LARGEST_NOTEBOOK", 100)
+    with pytest.raises(WorkflowError, match=r"one\.ipynb: expected at most 100 bytes"):
+        tidy._copy(path, copy, tmp_path)
+
+
 def test_one_lock_per_profile(tmp_path):
     with (
         ProfileLock(tmp_path / "lock"),

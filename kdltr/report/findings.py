@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from kdltr.report.cells import GAP, Cell, Line, Table, between, quantity
 from kdltr.report.claims import PaperClaim, paper_claims
 from kdltr.report.tables import verdict_cell, words_of
-from kdltr.results import Result, beside_published, is_published_size
+from kdltr.results import PROTOCOL, Result, beside_published, is_published_size
 from kdltr.results.tables import family
 
 NOT_MEASURED = "not measured here"
@@ -132,7 +132,8 @@ def findings_table(
          Cell(f.run or f.needs, small=f.on, link=links.get(f.run))),
         muted=f.measured is None,
     ) for f in found)  # fmt: skip
-    return Table(title, columns, lines, note, cards=True).without_empty_columns()
+    table = Table(title, columns, lines, note, PROTOCOL, cards=True)
+    return table.without_empty_columns()
 
 
 def _figure(value: float | None, finding: Finding, small: str) -> Cell:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from kdltr.data.corruptions import KINDS
 from kdltr.report.cells import Cell, Line, number
 from kdltr.results import published, published_wide
 from kdltr.results.tables import SUBSETS
 
 MAIN = "textzoom"  # the table of rows that stands beside the paper's main table
+BENCHMARKS = "Benchmarks"  # 05_benchmarks: so begin tables of the benchmarks themselves
 
 
 def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[Line]:
@@ -22,7 +24,7 @@ def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[L
             costs = paper["mparams"] * 1e6, paper["gflops"] * 1e9
             figures = {subset: paper[subset] for subset in SUBSETS}
             yield _line(name, f"{method}, published", figures, subsets, costs)
-    elif table.startswith("benchmarks"):
+    elif table.startswith(BENCHMARKS):
         frame = published("teachers_hr")
         frame = frame[frame["recogniser"] == name]
         variants = frame["benchmark"] + " " + frame["samples"].astype(str)
@@ -32,9 +34,13 @@ def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[L
 
 
 def published_curves(table: str, subsets: Sequence[str]) -> Iterator[Line]:
-    """The paper's curves of a degradation; their data and recogniser are not stated."""
+    """The paper's curves of a degradation; their data and recogniser are not stated.
+
+    Rows name a degradation by its title, the paper's file by its key in `KINDS`.
+    """
     frame = published("robustness")
-    frame = frame[frame["corruption"] == table].drop(columns="corruption").set_index("level")
+    titles = frame["corruption"].map({kind: found.title for kind, found in KINDS.items()})
+    frame = frame[titles == table].drop(columns="corruption").set_index("level")
     frame.index = [f"{level:g}" for level in frame.index]
     for method in frame if len(frame) else ():
         yield _line("not stated", f"{method}, published", frame[method], subsets)

@@ -63,8 +63,8 @@ def tables_of(result: Result) -> list[Table]:
         if name == MAIN:
             same_data = result.document.get("extra", {}).get("same_data", False)
             tables.append(beside_table(own, same_data))
-        made += [_marked(table, result, name, scored or any(row.metric == ACCURACY for row in own))
-                 for table in tables]  # fmt: skip
+        measured_so = scored or any(row.metric.startswith(ACCURACY) for row in own)
+        made += [_marked(table, result, name, measured_so) for table in tables]
     if others:
         if len({row.table for row in others}) > 1:
             others = [replace(row, subset=f"{title_of(row.table)}: {row.subset}") for row in others]
@@ -91,7 +91,7 @@ def words_of(result: Result) -> str:
 
 def other_words(document: Mapping[str, Any], table: str) -> str:
     """What a table's words are, if they are not those of the paper; "" if they are, or none."""
-    papers = "the benchmarks" if "benchmarks" in table else "TextZoom"
+    papers = "the benchmarks" if "benchmarks" in table.lower() else "TextZoom"
     if any("data/generated/" in path for path in document["data"]):
         return f"generated words, not {papers}"
     same = document.get("extra", {}).get("same_data")

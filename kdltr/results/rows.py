@@ -6,7 +6,7 @@ import csv
 import gzip
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -120,17 +120,28 @@ def separate(predictions: pd.DataFrame) -> dict[str, dict[str, dict[str, Scores]
     return found
 
 
-def recompute(predictions: pd.DataFrame, table: str = "textzoom") -> list[Row]:
+def recompute(
+    predictions: pd.DataFrame, table: str = "textzoom", averaged: Container[str] | None = None
+) -> list[Row]:
     """Every row that follows from per-image predictions: no model is run.
 
     Three metrics (accuracy with its interval, 1-NED, mean confidence; percent) for each
     recogniser, method, seed and subset, in the order of the predictions; with more than one
     subset also their "average". What is right is decided from label and reading.
 
+    Args:
+        table: of the rows; a column `table` of the predictions goes before it, and its tables
+            follow one another.
+        averaged: tables that get an average, for their subsets together mean something; the
+            levels of a degradation do not. All if None.
+
     Raises:
         ValueError: a column is missing, an image is there twice, or `correct` does not follow
             from label and reading: the file was edited, or made by another protocol.
     """
+    if "table" in predictions:
+        return [row for name, part in predictions.groupby("table", sort=False)
+                for row in recompute(part.drop(columns="table"), str(name), averaged)]  # fmt: skip
     keys = ["recogniser", "method", *(["seed"] if "seed" in predictions else [])]
     needed = [*keys, "subset", "index", "label", "reading", "confidence", "correct"]
     if missing := [name for name in needed if name not in predictions]:
@@ -150,7 +161,7 @@ def recompute(predictions: pd.DataFrame, table: str = "textzoom") -> list[Row]:
     rows = []
     for names, part in predictions.groupby(keys, sort=False, dropna=False):
         subsets = dict(list(part.groupby("subset", sort=False)))
-        if len(subsets) > 1:
+        if len(subsets) > 1 and (averaged is None or table in averaged):
             subsets[AVERAGE] = part
         for subset, images in subsets.items():
             rows += _rows(table, dict(zip(keys, names, strict=True)), subset, score(images))

@@ -1,5 +1,6 @@
 """Publishing the results that README quotes, and removing what the workflow made."""
 
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -11,20 +12,22 @@ from kdltr.workflow.processes import WorkflowError, end_recorded
 
 logger = logging.getLogger(__name__)
 PUBLISHED = (".json", ".csv", ".gz", ".png", ".html", ".md", ".ipynb")
-LARGEST_NOTEBOOK = 10**6  # bytes
+LARGEST_NOTEBOOK = 10**6  # bytes; larger ones are published without their images
 
 
 def publish(profile: str, root: Path) -> Path:
     """Replace `results/reference/<profile>` by the tables, figures and report of a complete run.
 
-    Weights, checkpoints, logs and notebooks over 1 MB stay behind. Text files lose the path of
-    this checkout, which means nothing to others.
+    Weights, checkpoints and logs stay behind. Notebooks over 1 MB lose their images, which lie
+    beside them as figures. Text files lose the path of this checkout, which means nothing to
+    others.
 
     Returns:
         The folder of the committed copy.
 
     Raises:
-        WorkflowError: the profile has not been run to its end.
+        WorkflowError: the profile has not been run to its end, or a notebook is over 1 MB even
+            without images: the report links all of them, so none may stay behind.
     """
     with lock_of(profile, root):
         plan = load_plan(profile, root)
@@ -54,10 +57,8 @@ def _is_published(path: Path, source: Path, states: list[Path]) -> bool:
     hidden = any(part.startswith(".") or part.endswith(".superseded") for part in relative.parts)
     inside_state = any(state in path.parents for state in states)
     unfinished = path.name.endswith((".failed.ipynb", ".partial.ipynb"))
-    if not path.is_file() or hidden or inside_state or unfinished:
-        return False
-    too_large = path.suffix == ".ipynb" and path.stat().st_size > LARGEST_NOTEBOOK
-    return path.suffix in PUBLISHED and not too_large
+    left = hidden or inside_state or unfinished or not path.is_file()
+    return path.suffix in PUBLISHED and not left
 
 
 def _copy(path: Path, target: Path, root: Path) -> None:
@@ -65,8 +66,26 @@ def _copy(path: Path, target: Path, root: Path) -> None:
     if path.suffix in (".png", ".gz"):
         shutil.copyfile(path, target)
         return
-    text = path.read_text(encoding="utf-8")
-    target.write_text(text.replace(f"{root}/", ""), encoding="utf-8")
+    text = path.read_text(encoding="utf-8").replace(f"{root}/", "")
+    if path.suffix == ".ipynb" and len(text.encode()) > LARGEST_NOTEBOOK:
+        text = _without_images(text)
+        if (size := len(text.encode())) > LARGEST_NOTEBOOK:
+            raise WorkflowError(
+                f"nothing published: {path.relative_to(root)}: expected at most "
+                f"{LARGEST_NOTEBOOK} bytes without images, found {size}; print less in it and run "
+                "the profile again"
+            )
+    target.write_text(text, encoding="utf-8")
+
+
+def _without_images(notebook: str) -> str:
+    """An executed notebook with the text of its outputs alone."""
+    document = json.loads(notebook)
+    for cell in document["cells"]:
+        for output in cell.get("outputs", ()):
+            for kind in [kind for kind in output.get("data", ()) if kind.startswith("image/")]:
+                del output["data"][kind]
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def clean(profile: str, root: Path) -> None:
