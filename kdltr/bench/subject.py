@@ -116,9 +116,7 @@ class TrainingStep:
         changes = ({"teacher_outputs": "recomputed"} if plain else {}) | changes
         self.config = settings.config(recogniser, **changes)
         torch.manual_seed(settings.seed)
-        models = build_models(self.config)
-        models = map(plain.form, models) if self.plain else models
-        self.teacher, self.student = (model.to(self.device) for model in models)
+        self.teacher, self.student = self._models()
         self.teacher.requires_grad_(False).eval()
         self.criterion = DistillationCriterion.for_model(self.student).to(self.device)
         self.trained = Distillation(self.student, self.criterion).train()
@@ -131,6 +129,13 @@ class TrainingStep:
             self.teacher, self.pairs, self.lengths, self.config, Path("."), settings.autocast()
         )
         self.seconds_of_keeping = laps.finish()["total"]
+
+    def _models(self) -> list[nn.Module]:
+        """Teacher and student."""
+        models = build_models(self.config)
+        if self.plain:
+            models = map(plain.form, models)
+        return [model.to(self.device) for model in models]
 
     def _pairs(self) -> WordPairs:
         pairs = random_pairs(

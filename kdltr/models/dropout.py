@@ -21,7 +21,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
         return x
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return F.dropout(x, p)
-    return _Dropout.apply(x, p)
+    return dropout_on_cpu(x, p)
 
 
 class Dropout(nn.Dropout):
@@ -30,6 +30,11 @@ class Dropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
         return dropout(x, self.p) if self.training else x
+
+
+def dropout_on_cpu(x: Tensor, p: float) -> Tensor:
+    """`dropout` by the generator of the CPU."""
+    return _Dropout.apply(x, p)
 
 
 class _Dropout(torch.autograd.Function):
