@@ -2,10 +2,10 @@
 
 The published code's ways in our own words: the teacher is asked again at every step
 (``DistillConfig(teacher_outputs="recomputed")``), paths are searched word by word with a priority
-queue, attention makes its matrix of weights, feature maps are (N, C, H, W) in memory, all passes of
-MATRN carry a graph, PARSeq decodes one reading order after the other and reads without keeping keys
-and values, images stay on the host. The mathematics is the same, and tests use the search as an
-independent reference.
+queue, attention makes its matrix of weights, dropout is PyTorch's, feature maps are (N, C, H, W) in
+memory, all passes of MATRN carry a graph, PARSeq decodes one reading order after the other and
+reads without keeping keys and values, images stay on the host. The mathematics is the same, and
+tests use the search as an independent reference.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from kdltr.charset import END, MAX_LENGTH
 from kdltr.data.loader import WordPairs
 from kdltr.losses import soft_logits
+from kdltr.models import dropout
 from kdltr.models.abinet import Backbone
 from kdltr.models.matrn import MATRN
 from kdltr.models.output import ModelOutput
@@ -112,7 +114,8 @@ def form(model: nn.Module) -> nn.Module:
 
 def forward(model: nn.Module, images: Tensor, **extra: Tensor) -> ModelOutput:
     """The pass of a teacher or of a student in training, over images (N, 3, H, W)."""
-    with sdpa_kernel(SDPBackend.MATH):
+    drops = mock.patch.object(dropout, "dropout_on_cpu", F.dropout)
+    with sdpa_kernel(SDPBackend.MATH), drops:
         if isinstance(model, MATRN):
             return _all_passes(model, images)
         if isinstance(model, PARSeq) and extra:

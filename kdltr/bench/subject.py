@@ -117,9 +117,7 @@ class TrainingStep:
         changes = ({"teacher_outputs": "recomputed"} if plain else {}) | changes
         self.config = settings.config(recogniser, **changes)
         torch.manual_seed(settings.seed)
-        models = build_models(self.config)
-        models = map(plain_way.form, models) if self.plain else models
-        self.teacher, self.student = (model.to(self.device) for model in models)
+        self.teacher, self.student = self._models()
         self.teacher.requires_grad_(False).eval()
         self.criterion = DistillationCriterion.for_model(self.student).to(self.device)
         self.trained = Distillation(self.student, self.criterion, self.config.compile).train()
@@ -136,6 +134,13 @@ class TrainingStep:
             self.teacher, self.pairs, self.lengths, self.config, Path("."),
             self.settings.autocast(),
         )
+
+    def _models(self) -> list[nn.Module]:
+        """Teacher and student."""
+        models = build_models(self.config)
+        if self.plain:
+            models = map(plain_way.form, models)
+        return [model.to(self.device) for model in models]
 
     def _pairs(self) -> WordPairs:
         pairs = random_pairs(

@@ -22,7 +22,7 @@ def dropout(x: Tensor, p: float) -> Tensor:
     transformed = torch._C._are_functorch_transforms_active()  # torch.func knows PyTorch's alone
     if x.device.type != "cpu" or torch.compiler.is_compiling() or transformed:
         return F.dropout(x, p)
-    return _Dropout.apply(x, p)
+    return dropout_on_cpu(x, p)
 
 
 class Dropout(nn.Dropout):
@@ -31,6 +31,11 @@ class Dropout(nn.Dropout):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
         return dropout(x, self.p) if self.training else x
+
+
+def dropout_on_cpu(x: Tensor, p: float) -> Tensor:
+    """`dropout` by the generator of the CPU."""
+    return _Dropout.apply(x, p)
 
 
 class _Dropout(torch.autograd.Function):

@@ -59,7 +59,7 @@ class FeedForward(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """(N, L, E) → (N, L, E)."""
-        return self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x)))))
+        return self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x), inplace=True))))
 
 
 class EncoderLayer(FeedForward):

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
@@ -28,6 +27,7 @@ from kdltr.data.loader import load_pairs, select_labels, split
 from kdltr.losses import DistillationCriterion
 from kdltr.models import Recogniser
 from kdltr.train.config import DistillConfig
+from kdltr.train.engine import start_engine
 from kdltr.train.history import History
 from kdltr.train.models import Distillation, build_models, check_models
 from kdltr.train.result import RunResult
@@ -63,9 +63,7 @@ def distill(
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
     """
     started = time.monotonic()
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
+    accelerator = start_engine(config)
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     main = accelerator.is_main_process
     run = Path(config.output_dir)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -27,6 +26,7 @@ from kdltr.evaluate import evaluate
 from kdltr.losses.criterion import cross_entropy_loss
 from kdltr.models import create_model
 from kdltr.train.config import PretrainConfig
+from kdltr.train.engine import start_engine
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
 from kdltr.train.state import RunState
@@ -62,9 +62,7 @@ def pretrain(
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
     """
     started = time.monotonic()
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
+    accelerator = start_engine(config)
     run = Path(config.output_dir)
     torch.manual_seed(config.seed)
     model = create_model(config.model, **config.settings)

@@ -124,6 +124,16 @@ def test_resuming_under_other_settings_is_refused(toy, tmp_path):
     assert distill(config(toy, tmp_path, epochs=1, resume=False)).steps == 9
 
 
+def test_a_run_in_bfloat16(toy, tmp_path):
+    sizes = {**toy.settings["model"], "dropout": 0.1}
+    result = distill(config(toy, tmp_path, model=sizes, precision="bf16",
+                            teacher_outputs="bf16", epochs=1))
+    assert result.steps == 9
+    assert float(rows(tmp_path)[-1]["total"]) > 0
+    kept = weights(tmp_path)
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in kept.values())
+
+
 def test_batches_by_length(toy, tmp_path):
     """Another grouping of the same words: the losses differ, and a resumed run ends the same."""
     settings = config(toy, tmp_path / "whole", batches="by_length", epochs=2)
