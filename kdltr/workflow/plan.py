@@ -14,7 +14,8 @@
         state: [results/{profile}/distill_parseq]   # folders of checkpoints or data that go on
                                    # being used by a repeated run (default: that folder)
         threads: 1                 # of the kernel; results depend on it bit for bit
-        gpu: 1                     # GPUs it takes, where there are any: such runs go one by one
+        alone: true                # nothing runs beside it: it measures time
+      gpu: 1                     # GPUs it takes, where there are any: such runs go one by one
 
 Each run's parameters are `params/<base>/<run>.yaml`, then `params/<profile>/<run>.yaml`; of both
 profiles, the shared files come before. A later file replaces an earlier one's values whole.
@@ -46,6 +47,7 @@ class Spec:
     state: tuple[str, ...] = ()
     threads: int = 1
     gpu: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Run:
     state: tuple[str, ...]  # folders that `state_key` is about
     threads: int
     gpu: int
+    alone: bool
     key: str  # of the result: see kdltr.workflow.keys
     state_key: str  # of checkpoints and data: the same without notebook text and leaf modules
 
@@ -157,7 +160,7 @@ def _spec(name: str, entry: dict[str, Any], profile: str) -> Spec:
     }
     return Spec(
         notebook=entry.get("notebook", name), threads=entry.get("threads", 1),
-        gpu=entry.get("gpu", 0), **lists,
+        gpu=entry.get("gpu", 0), alone=entry.get("alone", False), **lists,
     )
 
 
@@ -221,6 +224,7 @@ def _resolve(
         state=spec.state or (f"{folder}/{name}",),
         threads=spec.threads,
         gpu=spec.gpu,
+        alone=spec.alone,
         key=keys.digest(
             given,
             keys.code_digest(code),
