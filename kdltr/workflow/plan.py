@@ -15,7 +15,7 @@
                                    # being used by a repeated run (default: that folder)
         threads: 1                 # of the kernel; results depend on it bit for bit
         alone: true                # nothing runs beside it: it measures time
-      gpu: 1                     # GPUs it takes, where there are any: such runs go one by one
+        gpu: 1                     # GPUs it takes, where there are any: such runs go one by one
 
 Each run's parameters are `params/<base>/<run>.yaml`, then `params/<profile>/<run>.yaml`; of both
 profiles, the shared files come before. A later file replaces an earlier one's values whole.
