@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kdltr.bench.counts import AS_PUBLISHED, IN_FULL, costs
 from kdltr.models import list_models
 from kdltr.results.readme import refreshed
 from kdltr.train import DistillConfig
@@ -38,3 +39,15 @@ def test_the_python_examples_use_names_that_exist():
     settings = set(DistillConfig.__dataclass_fields__)
     for call in re.findall(r"DistillConfig\((.*?)\n?\)", README, re.DOTALL):
         assert set(re.findall(r"(\w+)=", call)) <= settings
+
+
+def test_the_costs_are_those_counted():
+    """Billions of multiply-adds of the students at the published sizes, both ways of counting."""
+    rows = [row for name in ("abinet", "matrn", "parseq") for row in costs(name)
+            if row.method == "student"]
+    for metric, text in (
+        (AS_PUBLISHED, "take {} G (ABINet), {} G (MATRN) and {} G (PARSeq"),
+        (IN_FULL, "they are {}, {} and {} G"),
+    ):
+        counted = [f"{row.value / 1e9:.2f}" for row in rows if row.metric == metric]
+        assert text.format(*counted) in " ".join(README.split()), counted
