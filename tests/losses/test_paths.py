@@ -1,11 +1,11 @@
 import itertools
 import math
 
-import published_search
 import pytest
 import torch
 from torch.testing import assert_close
 
+from kdltr.bench import plain
 from kdltr.losses import path_distribution
 from kdltr.losses.paths import best_paths
 
@@ -136,7 +136,7 @@ def test_words_do_not_influence_each_other(golden):
 
 def test_plain_search_agrees_where_it_completes(golden):
     probabilities = (golden["confident-37_teacher_logits"] / 4).softmax(-1)
-    expected, length, probability, completed = published_search.path_distribution(probabilities)
+    expected, length, probability, completed = plain.path_distribution(probabilities)
     assert completed.all()
     ours = path_distribution(probabilities)
     assert_close(ours[0], expected)
