@@ -8,7 +8,7 @@ with a lens, a hand, a white balance and a JPEG encoder of its own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -38,6 +38,7 @@ class Camera:
     noise: float = 1.0  # standard deviation of luminance noise, grey levels
     colour_noise: float = 1.0  # of chroma noise, correlated over 2×2 pixels as Bayer sensors do
     quality: int = 95  # of the JPEG file
+    fringe: float = 0.0  # how far red and blue lie apart, along x: a lens that is not corrected
 
     @classmethod
     def close(cls, rng: np.random.Generator) -> Camera:
@@ -72,6 +73,29 @@ class Camera:
             gain=tuple(gain.tolist()), contrast=0.78 + 0.27 * float(u[4]),
             sharpen=1.6 * float(u[5]), noise=noise, colour_noise=noise * (0.4 + 0.8 * float(u[6])),
             quality=int(65 + 30 * u[7]),
+        )
+
+    def roughened(self, rng: np.random.Generator) -> Camera:
+        """The same picture taken with less care: another focus, more shake, haze, worse files.
+
+        What photographs of ``../shared/real`` show and `far` does not reach: twice the blur, words
+        cut off by misalignment, colour fringes, dull contrast.
+        """
+        u = rng.random(8)
+        blur = 0.5 + 1.2 * u[0] ** 2  # times as much
+        astray = 3.0 if u[1] < 0.25 else 1.0
+        gain = np.array(self.gain) * np.exp(0.08 * rng.standard_normal(3))
+        return replace(
+            self,
+            blur=(self.blur[0] * blur, self.blur[1] * blur),
+            shift=(self.shift[0] * astray, self.shift[1] * astray),
+            gain=tuple(gain.tolist()),
+            contrast=self.contrast * (0.65 + 0.45 * float(u[2])),
+            noise=self.noise * (0.5 + 1.5 * float(u[3])),
+            colour_noise=self.colour_noise * (0.5 + 1.5 * float(u[4])),
+            sharpen=self.sharpen * 1.3 * float(u[5]),
+            quality=int(self.quality * (0.5 + 0.5 * u[6])),
+            fringe=float(rng.uniform(-0.5, 0.5)) if u[7] < 0.3 else 0.0,
         )
 
     def kernel(self, samples: float) -> np.ndarray:
@@ -112,6 +136,13 @@ class Camera:
             picture = seen[top:bottom, left:right]
         else:
             picture = self._sample(seen, ratio, left, top, right, bottom)
+        if self.fringe:
+            for channel, side in ((0, 1.0), (2, -1.0)):
+                move = np.array([[1, 0, side * self.fringe], [0, 1, 0]])
+                picture[:, :, channel] = cv2.warpAffine(
+                    picture[:, :, channel], move, picture.shape[1::-1],
+                    borderMode=cv2.BORDER_REPLICATE,
+                )
         return self._develop(picture, rng)
 
     def _sample(self, seen, ratio, left, top, right, bottom) -> np.ndarray:

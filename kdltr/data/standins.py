@@ -13,7 +13,6 @@ A word is a pure function of (seed, kind, index). Every third is in a font of `f
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -25,8 +24,9 @@ import numpy as np
 from kdltr.data import fonts
 from kdltr.data.camera import Camera
 from kdltr.data.generated import write_generated
+from kdltr.data.lettering import curved, draw_mask, incidental, perspective
 from kdltr.data.lmdb import Words, write_words
-from kdltr.data.scene import HEIGHT, Scene, draw_mask, paint, render_word
+from kdltr.data.scene import HEIGHT, Scene, paint, render_word
 from kdltr.data.words import draw_word
 
 KINDS = ("horizontal", "perspective", "curved", "incidental")
@@ -83,62 +83,7 @@ def _words(kind: str, size: int, seed: int) -> Iterator[tuple[bytes, str]]:
     return (draw_standin(kind, index, seed) for index in range(size))
 
 
-def _perspective(mask: np.ndarray, height: float, rng: np.random.Generator) -> np.ndarray:
-    """A sign that is turned away: its far side is lower, shifted, and the whole is narrowed."""
-    corners = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    far, rise = rng.uniform(0.45, 0.75), rng.uniform(-0.5, 0.5)  # in heights of the near side
-    corners[1:3, 1] = 0.5 + rise + far * np.array([-0.5, 0.5])
-    if rng.random() < 0.5:  # the left side is the far one
-        corners = corners[[1, 0, 3, 2]] * [-1, 1] + [1, 0]
-    return _turned(mask, height, corners, rng.uniform(0.5, 0.85), 5.0 * rng.standard_normal())
-
-
-def _incidental(mask: np.ndarray, height: float, rng: np.random.Generator) -> np.ndarray:
-    """A word that happened to be in the picture: slanted, and a little turned away."""
-    corners = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    corners[:, 1] += rng.uniform(-0.12, 0.12, 4)
-    return _turned(mask, height, corners, rng.uniform(0.7, 1.1), 8.0 * rng.standard_normal())
-
-
-def _turned(
-    mask: np.ndarray, height: float, corners: np.ndarray, widen: float, angle: float
-) -> np.ndarray:
-    """The word on a quadrangle, then slanted by `angle` degrees, `height` pixels high.
-
-    `corners` (4, 2) go clockwise from the top left, in units of the word's width and height.
-    """
-    h, w = mask.shape
-    turn = math.radians(min(max(angle, -20.0), 20.0))
-    cos, sin = math.cos(turn), math.sin(turn)
-    quad = corners * (height * widen * w / h, height) @ np.array([[cos, sin], [-sin, cos]])
-    quad -= quad.min(axis=0)
-    source = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
-    warp = cv2.getPerspectiveTransform(source, quad.astype(np.float32))
-    size = np.ceil(quad.max(axis=0)).astype(int).tolist()
-    return cv2.warpPerspective(mask, warp, size, flags=cv2.INTER_LINEAR)
-
-
-def _curved(mask: np.ndarray, height: float, rng: np.random.Generator) -> np.ndarray:
-    """The word along an arc, its middle up (or, every other time, down)."""
-    h, w = mask.shape
-    length = w / h  # of the word, in heights
-    # An arc of 30 to 120 degrees, unless the word is too short to be bent so far.
-    arc = min(math.radians(rng.uniform(30, 120)), 0.8 * length)
-    middle = length / arc  # radius of the line halfway up the letters, in heights
-    reach = (middle + 0.5) * math.sin(min(arc, math.pi) / 2)
-    low = (middle - 0.5) * math.cos(arc / 2)  # of the lowest ink above the centre
-    size = math.ceil(2 * reach * height), math.ceil((middle + 0.5 - low) * height)
-    x, y = np.meshgrid(*((np.arange(n, dtype=np.float32) + 0.5) / height for n in size))
-    x, y = x - reach, middle + 0.5 - y  # from the centre, upwards
-    along = w * (0.5 + np.arctan2(x, y) / arc)  # (H, W): where in the mask each pixel lies
-    up = h * (middle + 0.5 - np.hypot(x, y))
-    if rng.random() < 0.5:  # a bowl: the same arc seen in a mirror below the word
-        along, up = along[::-1], h - up[::-1]
-    along, up = (np.ascontiguousarray(a - 0.5, dtype=np.float32) for a in (along, up))
-    return cv2.remap(mask, along, up, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-
-
-_SHAPES = {"perspective": _perspective, "curved": _curved, "incidental": _incidental}
+_SHAPES = {"perspective": perspective, "curved": curved, "incidental": incidental}
 
 
 def _scene(kind: str, word: str, rng: np.random.Generator, face: fonts.Face) -> Scene:

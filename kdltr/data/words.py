@@ -23,6 +23,10 @@ _JOINERS = ("-", "-", "&", "/", "+", "_", "@", ".", "~", "=", "|", "\\", "^")
 _CURRENCY = ("$", "$", "#", "")
 _LOOKALIKES = str.maketrans("013457@$!", "oieastasi")
 _INFLECTIONS = ("s", "es", "ed", "er", "ers", "ing", "y", "ist", "ists", "ism")
+_SHORT = (
+    "Ltd.", "Inc.", "Co.", "Dr.", "Mr.", "Mrs.", "St.", "Ave.", "No.", "Tel:", "Fax:", "Vol.",
+    "Ed.", "Fig.", "Prof.", "Jr.", "vs.", "etc.",
+)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -119,8 +123,44 @@ def _punctuated(rng: np.random.Generator) -> str:
     return f"www.{word.lower()}.com"
 
 
-def draw_word(rng: np.random.Generator) -> str:
-    """A random word of 1 to 25 of the 94 printable ASCII characters, never a blocked one."""
+def _scrambled(rng: np.random.Generator) -> str:
+    """Letters that are no word: brands, names of other languages, halves of hyphenated words."""
+    words, _ = vocabulary()
+    pieces = [_pick(rng, words) for _ in range(2)]
+    word = "".join(piece[int(rng.integers(len(piece))) :][:5] for piece in pieces)
+    case = rng.random()
+    return word if case < 0.3 else word.capitalize() if case < 0.6 else word.upper()
+
+
+def _abbreviated(rng: np.random.Generator) -> str:
+    """Initials, units and ordinals: "Ltd.", "U.S.A", "25cm", "3rd"."""
+    kind, number = int(rng.integers(4)), int(rng.integers(1, 100))
+    letters = "".join(_pick(rng, string.ascii_uppercase) for _ in range(int(rng.integers(2, 5))))
+    if kind == 0:
+        return _pick(rng, _SHORT)
+    if kind == 1:
+        return letters if rng.random() < 0.5 else ".".join(letters)
+    if kind == 2:
+        return f"{number}{_pick(rng, ('cm', 'kg', 'ml', 'km', 'mm', 'GB', 'MB', 'h', 'am', 'pm'))}"
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if 10 < number < 14 else ends.get(number % 10, 'th')}"
+
+
+def draw_word(rng: np.random.Generator, varied: bool = False) -> str:
+    """A random word of 1 to 25 of the 94 printable ASCII characters, never a blocked one.
+
+    `varied` mixes in more of what no dictionary holds: numbers, prices, dates, codes,
+    abbreviations, and letters that are no word.
+    """
+    while varied:
+        kind = rng.random()
+        if kind < 0.6:
+            break
+        maker = (_scrambled if kind < 0.75 else _number if kind < 0.88 else _abbreviated
+                 if kind < 0.94 else _code)  # fmt: skip
+        word = maker(rng)
+        if 0 < len(word) <= MAX_LENGTH and not is_blocked(word):
+            return word
     while True:
         kind = rng.random()
         maker = (

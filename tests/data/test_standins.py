@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from kdltr.data import fonts, standins
+from kdltr.data import fonts
 from kdltr.data.images import read_image
+from kdltr.data.lettering import curved, draw_mask, perspective
 from kdltr.data.lmdb import Words
 from kdltr.data.loader import load_words
-from kdltr.data.scene import draw_mask
 from kdltr.data.standins import KINDS, draw_standin, write_standins
 
 
@@ -57,7 +57,7 @@ def bar(width=400, height=80):
 def test_a_turned_sign_has_a_lower_far_side_at_either_end():
     far_left = []
     for seed in range(12):
-        ink = standins._perspective(bar(), 40.0, generator(seed)) > 128
+        ink = perspective(bar(), 40.0, generator(seed)) > 128
         columns = ink.sum(axis=0)[ink.any(axis=0).nonzero()[0]]
         left, right = columns[5:25].mean(), columns[-25:-5].mean()
         assert 0.4 < min(left, right) / max(left, right) < 0.85
@@ -70,7 +70,7 @@ def test_a_curved_word_is_bent_keeps_its_area_and_is_not_mirrored():
     mask[:, :40] = 120  # its first letter is grey
     middles = []
     for seed in range(12):
-        ink = standins._curved(mask, 40.0, generator(seed))
+        ink = curved(mask, 40.0, generator(seed))
         rows = [np.nonzero(ink[:, x] > 60)[0].mean() for x in (12, ink.shape[1] // 2)]
         middles.append(rows[1] - rows[0])
         assert (ink > 60).sum() == pytest.approx(40 * 200, rel=0.1)
@@ -84,7 +84,7 @@ def test_letters_stand_upright_on_the_arc_whichever_way_it_is_bent():
     mask = bar()
     mask[:40] = 120
     for seed in range(6):
-        ink = standins._curved(mask, 40.0, generator(seed))
+        ink = curved(mask, 40.0, generator(seed))
         middle = ink[:, ink.shape[1] // 2]
         grey, white = ((middle > low) & (middle < high) for low, high in ((90, 150), (200, 256)))
         assert np.nonzero(grey)[0].mean() < np.nonzero(white)[0].mean()
@@ -94,7 +94,7 @@ def test_the_shortest_and_the_longest_words_fit_on_an_arc():
     face = next(face for face in fonts.faces() if face.file == "DejaVuSans-Bold.ttf")
     for word in ("I", "W" * 25):
         for seed in range(4):
-            ink = standins._curved(draw_mask(word, face, 40), 40.0, generator(seed))
+            ink = curved(draw_mask(word, face, 40), 40.0, generator(seed))
             _, _, width, height = cv2.boundingRect(ink)
             assert width > 4 and height > 30
 

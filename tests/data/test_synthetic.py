@@ -12,9 +12,10 @@ import pytest
 
 from kdltr.data import fonts, synthetic, words
 from kdltr.data.camera import DIFFICULTIES, Camera
+from kdltr.data.lettering import draw_mask
 from kdltr.data.lmdb import PairedWords
 from kdltr.data.loader import load_pairs
-from kdltr.data.scene import draw_mask, render_word
+from kdltr.data.scene import render_word
 
 
 def digest(pairs):
@@ -268,3 +269,70 @@ def test_bad_settings_write_nothing(tmp_path, sizes, seed, workers):
     with pytest.raises(ValueError, match="expected"):
         synthetic.write_textzoom_like(tmp_path / "x", sizes, seed, workers)
     assert not (tmp_path / "x").exists()
+
+
+def test_each_effect_changes_pictures_and_only_words_changes_the_first_word():
+    plain = list(synthetic.generate_files("train1", 12, 5))
+    assert list(synthetic.generate_files("train1", 12, 5, effects=())) == plain
+    for effect in synthetic.EFFECTS:
+        found = list(synthetic.generate_files("train1", 12, 5, effects=[effect]))
+        assert found == list(synthetic.generate_files("train1", 12, 5, effects=[effect])), effect
+        assert digest(found) != digest(plain), effect
+        if effect != "words":  # what is written is drawn before how it looks
+            assert [word for *_, word in found] == [word for *_, word in plain], effect
+
+
+def test_the_order_of_effects_plays_no_part_and_an_unknown_one_suggests_the_nearest():
+    backwards = list(synthetic.generate_files("train1", 3, 5, effects=synthetic.EFFECTS[::-1]))
+    assert backwards == list(synthetic.generate_files("train1", 3, 5, effects=synthetic.EFFECTS))
+    with pytest.raises(ValueError, match="found 'lenses'; did you mean 'lens'"):
+        next(synthetic.generate_files("train1", 1, 0, effects=["lenses"]))
+
+
+def test_all_effects_draw_the_shortest_and_the_longest_words():
+    rng = np.random.Generator(np.random.SFC64(0))
+    face = next(face for face in fonts.faces() if face.file == "DejaVuSans-BoldOblique.ttf")
+    for word in ("I", ".", "W" * words.MAX_LENGTH):
+        for _ in range(25):
+            scene = render_word(word, rng, face, 32, synthetic.EFFECTS)
+            left, top, right, bottom = scene.box
+            assert 0 < left < right < scene.pixels.shape[1]
+            assert 0 < top < bottom < scene.pixels.shape[0]
+            assert np.isfinite(scene.pixels).all() and scene.pixels.min() >= 0
+            assert scene.pixels.max() <= 255
+
+
+def test_varied_words_hold_more_digits_are_never_blocked_and_stay_short():
+    def share(varied):
+        rng = np.random.Generator(np.random.SFC64(3))
+        drawn = [words.draw_word(rng, varied) for _ in range(5000)]
+        assert all(0 < len(word) <= words.MAX_LENGTH for word in drawn)
+        assert not [word for word in drawn if words.is_blocked(word)]
+        vocabulary = set(words.vocabulary()[0])
+        return (np.mean([any(c.isdigit() for c in word) for word in drawn]),
+                np.mean([word.lower() in vocabulary for word in drawn]))
+
+    (digits, known), (more_digits, less_known) = share(False), share(True)
+    assert more_digits > 2 * digits and less_known < known - 0.2
+
+
+def test_a_colour_fringe_parts_red_from_blue():
+    scene = np.full((60, 120, 3), 200, dtype=np.float32)
+    scene[:, 60:] = 20
+    camera = Camera(zoom=2.0, noise=0.0, colour_noise=0.0, fringe=2.0)
+    rng = np.random.Generator(np.random.SFC64(0))
+    data = np.frombuffer(camera.capture(scene, (20, 10, 100, 50), rng), np.uint8)
+    row = cv2.imdecode(data, cv2.IMREAD_COLOR)[10]  # blue, green, red
+    blue, _, red = (int((row[:, channel] < 110).sum()) for channel in range(3))
+    assert blue - red == pytest.approx(4, abs=1)
+
+
+def test_data_with_other_effects_are_made_again_and_say_which(tmp_path):
+    sizes = {"train1": 3}
+    folder = synthetic.write_textzoom_like(tmp_path, sizes, seed=2)["train1"]
+    plain = PairedWords(folder).encoded(0)
+    synthetic.write_textzoom_like(tmp_path, sizes, seed=2, effects=["lens", "ink"])
+    assert PairedWords(folder).encoded(0) != plain
+    record = json.loads((tmp_path / "train1.json").read_text())
+    assert record["effects"] == ["ink", "lens"]
+    assert record["effects_version"] == synthetic.EFFECTS_VERSION
