@@ -164,7 +164,7 @@ def plan(root):
 
 def test_every_run_has_its_parameters_and_reads_only_what_is_verified(plan, root):
     kinds = [f"{kind}_{name}" for kind in ("teacher", "distill", "finetune") for name in NAMES]
-    tables = ["04_textzoom", "05_benchmarks", "06_robustness", "08_examples"]
+    tables = ["04_textzoom", "05_benchmarks", "06_robustness", "07_efficiency", "08_examples"]
     assert [run.name for run in plan.runs] == ["01_data", *kinds, *tables]
     for run in plan.runs:
         check_parameters(root / run.notebook, parameters_of(run, root))
@@ -278,6 +278,14 @@ def write_small_profile(root: Path) -> None:
     write("05_benchmarks", {"recognisers": small})
     few = {"curves": {"gaussian_blur": [0, 2]}, "one_by_one": {"median_blur": [3]}, "words": 10}
     write("06_robustness", few | {"recognisers": small, "claimed": {"gaussian_blur": 2}})
+    defaults = read_parameters([str(ROOT / "params/paper/07_efficiency.yaml")], [])
+    toy = {"parseq_nano": {"width": 32, "depth": 2, "heads": 2, "decoder_heads": 2}}
+    write("07_efficiency", {
+        "counted": ["parseq_nano"], "recognisers": toy, "gpu_of": [], "memory_of": [],
+        "onnx_of": [], "bfloat16_of": [*toy],
+        "settings": defaults["settings"] | {"batch_size": 4, "pairs": 8},
+        "scaled": {name: {"pairs": [4, 8], "batches": [2, 4]} for name in toy},
+    })
     write("08_examples", {"result": "results/paper_small/04_textzoom.json"})
 
 
