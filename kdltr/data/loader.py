@@ -73,8 +73,8 @@ def load_pairs(
     """Decode and resize (Pillow bicubic on uint8 RGB) every pair at `paths`, in their order.
 
     Args:
-        paths: TextZoom LMDBs, folders of pairs or of shards, or opened data sets of `Pair` or `Word`; a
-            `Word` has no LR photograph, so its image is shrunk to `lr_size` (DESIGN §7).
+        paths: TextZoom LMDBs, folders of pairs or of shards, or opened data sets of `Pair` or
+            `Word`; a `Word` has no LR photograph, so its image is shrunk to `lr_size` (DESIGN §7).
         hr_size: (H, W) of the teacher's input.
         lr_size: (H, W) of the student's input.
         device: where the uint8 tensors go.
