@@ -19,6 +19,7 @@ from kdltr.atomic import atomic_path
 from kdltr.data.environments import close, data_file, environment
 from kdltr.data.folder import PairFolder, WordFolder, is_folder, write_folder
 from kdltr.data.images import encode_png, read_image
+from kdltr.data.mapped import Shards, is_shards
 from kdltr.data.records import (
     DataError,
     EncodedPair,
@@ -154,8 +155,11 @@ class Words(_Records):
         return EncodedWord(*super().encoded(index))
 
 
-def open_pairs(path: str | os.PathLike) -> PairedWords | PairFolder:
-    """The pairs at `path`: a TextZoom LMDB, or a folder of *.hr.png, *.lr.png and labels.tsv."""
+def open_pairs(path: str | os.PathLike) -> PairedWords | PairFolder | Shards:
+    """The pairs at `path`: a TextZoom LMDB, a folder of *.hr.png, *.lr.png and labels.tsv, shards.
+    """
+    if is_shards(path):
+        return Shards(path)
     return PairFolder(path) if is_folder(path) else PairedWords(path)
 
 

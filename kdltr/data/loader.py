@@ -16,6 +16,7 @@ import torch
 from kdltr.charset import MAX_LENGTH, Charset
 from kdltr.data.images import resize
 from kdltr.data.lmdb import open_pairs, open_words
+from kdltr.data.mapped import Shards
 from kdltr.data.records import DataError, RecordError, Word
 
 log = logging.getLogger(__name__)
@@ -72,8 +73,8 @@ def load_pairs(
     """Decode and resize (Pillow bicubic on uint8 RGB) every pair at `paths`, in their order.
 
     Args:
-        paths: TextZoom LMDBs or folders of pairs, or opened data sets of `Pair` or `Word`; a
-            `Word` has no LR photograph, so its image is shrunk to `lr_size` (DESIGN §7).
+        paths: TextZoom LMDBs, folders of pairs or of shards, or opened data sets of `Pair` or
+            `Word`; a `Word` has no LR photograph, so its image is shrunk to `lr_size` (DESIGN §7).
         hr_size: (H, W) of the teacher's input.
         lr_size: (H, W) of the student's input.
         device: where the uint8 tensors go.
@@ -81,16 +82,19 @@ def load_pairs(
         threads: decoding threads, PyTorch's number if None; the result does not depend on it.
 
     Raises:
-        DataError: a path that is no data set, or no record left.
+        DataError: a path that is no data set, shards of other sizes, or no record left.
         RecordError: a damaged record, with `on_error="raise"`.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error: expected 'raise' or 'skip', found {on_error!r}")
     single = isinstance(paths, str | os.PathLike) or hasattr(paths, "label")
     datasets = [_open(path) for path in ([paths] if single else paths)]
+    for dataset in datasets:
+        if isinstance(dataset, Shards):  # resized when they were rendered
+            dataset.check_sizes(hr=hr_size, lr=lr_size)
     places = [(dataset, i) for dataset in datasets for i in range(len(dataset))]
-    hr = np.empty((len(places), *hr_size, 3), np.uint8)  # (M, H, W, 3)
-    lr = np.empty((len(places), *lr_size, 3), np.uint8)
+    hr = np.empty((len(places), 3, *hr_size), np.uint8)  # (M, 3, H, W)
+    lr = np.empty((len(places), 3, *lr_size), np.uint8)
 
     def decode(row: int) -> str | RecordError:
         dataset, index = places[row]
@@ -101,8 +105,8 @@ def load_pairs(
                 raise
             return error
         sharp, small = (record.image, record.image) if isinstance(record, Word) else record[:2]
-        hr[row] = resize(sharp, hr_size)
-        lr[row] = resize(small, lr_size)
+        hr[row] = resize(sharp, hr_size).transpose(2, 0, 1)
+        lr[row] = resize(small, lr_size).transpose(2, 0, 1)
         return record.label
 
     with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
@@ -117,7 +121,7 @@ def load_pairs(
                         f"{len(places)}; {skipped[0] if skipped else 'give at least one path'}")
     if skipped:
         hr, lr = hr[kept], lr[kept]
-    return WordPairs(_channels_first(hr, device), _channels_first(lr, device),
+    return WordPairs(torch.from_numpy(hr).to(device), torch.from_numpy(lr).to(device),
                      [results[row] for row in kept], skipped)
 
 
@@ -190,8 +194,3 @@ def select_labels(
 
 def _open(path):
     return open_pairs(path) if isinstance(path, str | os.PathLike) else path
-
-
-def _channels_first(images: np.ndarray, device: str | torch.device) -> torch.Tensor:
-    """(M, H, W, 3) to a contiguous (M, 3, H, W) on `device`."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(device)

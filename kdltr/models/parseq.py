@@ -212,7 +212,8 @@ class PARSeq(Recogniser):
         ended = (labels == END).cumsum(-1) - (labels == END).long()
         targets = F.pad(labels.masked_fill(ended > 0, self.pad), (1, 0), value=self.start)
         orders = reading_orders(labels.shape[1] - 1, generator, self.config.orders)
-        return {"targets": targets, "permutations": orders.to(labels.device)}
+        orders = orders.to(labels.device, non_blocking=True)  # else the host would wait for the GPU
+        return {"targets": targets, "permutations": orders}
 
     @torch.no_grad()
     def fit_start(self, teacher: PARSeq, images: Tensor) -> None:

@@ -18,6 +18,7 @@ from kdltr.data.environments import environment
 from kdltr.data.folder import is_folder
 from kdltr.processor import cpu_model
 from kdltr.data.lmdb import PairedWords, Words, open_pairs, open_words
+from kdltr.data.mapped import is_shards
 
 ROOT = Path(__file__).resolve().parents[2]
 # Those whose version can change a number; pinned in constraints.txt.
@@ -105,6 +106,8 @@ def portable(path: str | os.PathLike) -> str:
 
 
 def _open(path: str | os.PathLike):
+    if is_shards(path):
+        return open_pairs(path)
     if is_folder(path):
         paired = any(Path(path).glob("*.hr.png"))
         return open_pairs(path) if paired else open_words(path)

@@ -90,20 +90,18 @@ class DistillConfig(_Settings):
         object.__setattr__(self, "selection_data", _paths(self.selection_data))
         _check_model(self.teacher)
         _check_model(self.student)
-        for name, choices in {
-            "start": ("published", "fitted"),
-            "path_score": ("published", "log_normalised"),
-            "labels": ("filtered", "published"),
-            "schedule": ("step", "one_cycle"),
-            "selection": ("validation", "published", "last"),
-            "batches": ("shuffled", "by_length"),
-            "precision": ("no", "bf16"),
-            "compile": COMPILE,
-            "teacher_outputs": tuple(TEACHER_OUTPUTS),
-        }.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ValueError(f"{name}: unknown {value!r}{nearest(str(value), list(choices))}")
+        _check_choices(
+            self,
+            start=("published", "fitted"),
+            path_score=("published", "log_normalised"),
+            labels=("filtered", "published"),
+            schedule=("step", "one_cycle"),
+            selection=("validation", "published", "last"),
+            batches=("shuffled", "by_length"),
+            precision=("no", "bf16"),
+            compile=COMPILE,
+            teacher_outputs=tuple(TEACHER_OUTPUTS),
+        )
         for name in ("epochs", "batch_size", "accumulate", "validate_every", "checkpoint_every",
                      "log_every", "decay_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
@@ -116,10 +114,10 @@ class DistillConfig(_Settings):
 
 @dataclass(frozen=True)
 class PretrainConfig(_Settings):
-    """Training a teacher from random weights on words rendered as they are needed.
+    """Training a recogniser by cross-entropy on generated words, most often a teacher.
 
     Word ``i`` of the stream is a function of ``data_seed`` and ``i``, so that a run resumes at any
-    step and no word is seen twice.
+    step and no word is seen twice; shards are shuffled by ``seed`` and epoch.
     """
 
     output_dir: str
@@ -132,28 +130,43 @@ class PretrainConfig(_Settings):
     warmup: float = 0.08  # share of the steps
     weight_decay: float = 0.05
     clip: float = 5.0
-    split: str = "train1"  # of kdltr.data.synthetic
+    image: str = "hr"  # the picture of a pair to read; "lr" trains a student without a teacher
+    shards: str | None = None  # a folder of kdltr.data.shards; None: words are rendered as needed
+    split: str = "train1"  # of kdltr.data.synthetic; shards have their own, as the next two
     data_seed: int = 1
+    effects: tuple[str, ...] = ()  # of kdltr.data.synthetic
+    augment: float = 0.0  # strength of kdltr.train.augment, on the device
     seed: int = 42
-    workers: int = 1  # rendering processes
+    workers: int = 1  # rendering processes; shards need none
     validate_every: int = 500  # steps
     validation_words: int = 600
     checkpoint_every: int = 250  # steps
     log_every: int = 50  # steps
     precision: str = "no"  # or "bf16"
+    compile: str = "no"  # torch.compile's mode: "default", or "reduce-overhead"
     device: str | None = None
     threads: int | None = None
     resume: bool = True
     minutes: float | None = None  # stop, resumably, after so long
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "effects", tuple(self.effects))
         _check_model(self.model)
+        _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE)
+        self._require("augment", self.augment >= 0, "at least 0")
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every", "log_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
 
 
 def _paths(value: str | Path | list | tuple) -> tuple[str, ...]:
     return (str(value),) if isinstance(value, str | Path) else tuple(str(path) for path in value)
+
+
+def _check_choices(config: _Settings, **known: tuple[str, ...]) -> None:
+    for name, choices in known.items():
+        value = getattr(config, name)
+        if value not in choices:
+            raise ValueError(f"{name}: unknown {value!r}{nearest(str(value), list(choices))}")
 
 
 def _check_model(name: str) -> None:

@@ -1,7 +1,9 @@
-"""Training a teacher from random weights on rendered words.
+"""Training a recogniser by its labels alone, on generated words: a teacher, from random weights.
 
-Words are rendered as they are needed (`kdltr.data.synthetic.arrays`); batch ``i`` holds words
-``i·B … (i + 1)·B − 1`` of the stream, so a run resumes at any step without seeing a word twice.
+Words are rendered as they are needed, none twice, or come from shards rendered beforehand, in a new
+order every epoch (`kdltr.train.feed`). Either way a step's words, and what augmentation does to
+them, are a function of the settings and the step, so that a run resumes at any step. On a GPU the
+host waits for the device only where it looks at the loss (``log_every``), validates or saves.
 """
 
 from __future__ import annotations
@@ -12,21 +14,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, Subset
 
 from kdltr.atomic import write_json
 from kdltr.checkpoint import load_matching, save_weights
 from kdltr.data.loader import WordPairs
-from kdltr.data.synthetic import arrays
 from kdltr.evaluate import evaluate
 from kdltr.losses.criterion import cross_entropy_loss
 from kdltr.models import create_model
+from kdltr.train.augment import augment
 from kdltr.train.config import PretrainConfig
 from kdltr.train.engine import start_engine
+from kdltr.train.feed import Pictures
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
 from kdltr.train.state import RunState
@@ -35,40 +36,32 @@ from kdltr.train.watch import LossWatch
 log = logging.getLogger(__name__)
 
 
-class RenderedBatches(Dataset):
-    """Batch ``i`` of the word stream: HR images (B, 3, 32, 128) uint8 and their B words."""
-
-    def __init__(self, split: str, batch_size: int, seed: int, steps: int) -> None:
-        self.split, self.batch_size, self.seed, self.steps = split, batch_size, seed, steps
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, i: int) -> tuple[Tensor, list[str]]:
-        hr, _, words = arrays(self.split, self.batch_size, self.seed, start=i * self.batch_size)
-        return _channels_first(hr), words
-
-
 def pretrain(
     config: PretrainConfig, on_log: Callable[[dict[str, float]], None] | None = None
 ) -> RunResult:
-    """Train a teacher by cross-entropy; goes on with the unfinished run in ``config.output_dir``.
+    """Train by cross-entropy; goes on with the unfinished run in ``config.output_dir``.
 
     AdamW, one cycle of the learning rate. With ``config.minutes`` it stops after so long, with its
     state saved: call it again to go on.
 
     Raises:
+        kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read.
         kdltr.train.NonFiniteLoss: the loss is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
     """
     started = time.monotonic()
     accelerator = start_engine(config)
+    device = accelerator.device
     run = Path(config.output_dir)
     torch.manual_seed(config.seed)
     model = create_model(config.model, **config.settings)
     if config.start_from:
         own = load_matching(model, config.start_from)
         log.info("start from %s; own start for %d tensors", config.start_from, len(own))
+    pictures = Pictures(config, model.image_size, pin=device.type == "cuda")
+    learn = model  # reading, and the names of the weights, are never compiled
+    if config.compile != "no":
+        learn = torch.compile(model.forward, mode=config.compile)
     optimiser = torch.optim.AdamW(
         _decayed(model, config.weight_decay), config.learning_rate, betas=(0.9, 0.99), fused=True
     )
@@ -84,25 +77,21 @@ def pretrain(
     write_json(run / "config.json", config.to_dict())
     metrics = History(run / "metrics.csv", step, run / "tensorboard")
     validation = History(run / "validation.csv", step)
-    held_out = _held_out(config)
+    held_out = pictures.held_out()
     watch = LossWatch(accelerator, {"cross_entropy": 1.0}, lambda batch: batch)
-    batches = RenderedBatches(config.split, config.batch_size, config.data_seed, config.steps)
-    loader = DataLoader(
-        Subset(batches, range(step, config.steps)), batch_size=None, num_workers=config.workers,
-        prefetch_factor=8 if config.workers else None, persistent_workers=False,
-        multiprocessing_context="fork" if config.workers else None,
-    )
+    noise = torch.Generator(device)  # of the augmentation
     model.train()
-    for images, words in loader:
-        images = images.to(accelerator.device).float() / 255
+    for images, words in pictures.batches(step):
+        images = _sent(images, device).float() / 255
+        images = augment(images, config.augment, noise.manual_seed(_seed(config, step)))
         labels, lengths = model.charset.encode([model.charset.filter(word) for word in words])
         steps = model.steps or labels.shape[1]
-        labels = F.pad(labels, (0, steps - labels.shape[1])).to(accelerator.device)
-        generator = torch.Generator().manual_seed(config.seed + 1_000_003 * step)
+        labels = _sent(F.pad(labels, (0, steps - labels.shape[1])), device)
+        generator = torch.Generator().manual_seed(_seed(config, step))
         extra = model.prepare(labels, generator)
         with accelerator.autocast():
-            out = model(images, **extra)
-        lengths = lengths.to(accelerator.device)
+            out = learn(images, **extra)
+        lengths = _sent(lengths, device)
         loss = sum(
             cross_entropy_loss(logits.float(), labels, lengths)
             for logits in (out.logits, *out.auxiliary)
@@ -175,14 +164,15 @@ def _validate(
     return {"step": step, "score": scores.accuracy}
 
 
-def _held_out(config: PretrainConfig) -> WordPairs:
-    """Words of another seed, so that the test splits stay unseen until the end."""
-    hr, lr, words = arrays(config.split, config.validation_words, config.data_seed + 1)
-    return WordPairs(_channels_first(hr), _channels_first(lr), words)
+def _seed(config: PretrainConfig, step: int) -> int:
+    """The seed of what is drawn at a step."""
+    return config.seed + 1_000_003 * step
 
 
-def _channels_first(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+def _sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; a GPU takes it from page-locked memory when it comes to it."""
+    tensor = tensor.pin_memory() if device.type == "cuda" else tensor
+    return tensor.to(device, non_blocking=True)
 
 
 def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

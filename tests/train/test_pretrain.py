@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from kdltr.checkpoint import CheckpointError, read_weights, save_weights
+from kdltr.data import DataError
+from kdltr.data.shards import write_shards
+from kdltr.evaluate import evaluate
 from kdltr.models import create_model
 from kdltr.train import PretrainConfig, pretrain
 from tests.train.conftest import ABINET_SIZES as SIZES
@@ -54,3 +57,79 @@ def test_a_stranger_is_no_start(tmp_path):
     save_weights(torch.nn.Linear(2, 2), tmp_path / "stranger.safetensors", {})
     with pytest.raises(CheckpointError, match="shares no entry with abinet_nano"):
         pretrain(config(tmp_path / "run", start_from=str(tmp_path / "stranger.safetensors")))
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Ten pairs."""
+    return str(write_shards(tmp_path_factory.mktemp("shards"), 10, seed=8, size=4))
+
+
+@pytest.mark.parametrize("given", [{}, {"shards": True, "augment": 1.0}])
+def test_a_run_that_draws_at_random_resumes_exactly(tmp_path, shards, given):
+    """MATRN hides places at random; with shards the second step is of the second epoch too."""
+    given = given | {"shards": shards} if "shards" in given else given
+    settings = {"model": "matrn_nano", "steps": 3, "batch_size": 8} | given
+    pretrain(config(tmp_path / "whole", **settings))
+    pretrain(config(tmp_path / "parts", minutes=1e-6, **settings))
+    pretrain(config(tmp_path / "parts", **settings))
+    whole, parts = (read_weights(tmp_path / run / "last.safetensors") for run in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_augmentation_changes_what_is_learned_and_not_what_is_validated(
+    tmp_path, shards, monkeypatch
+):
+    seen = []
+
+    def validate(model, pairs):
+        seen.append(pairs.hr)
+        return evaluate(model, pairs)
+
+    monkeypatch.setattr("kdltr.train.pretrain.evaluate", validate)
+    for strength in (0.0, 1.0):
+        pretrain(config(tmp_path / str(strength), shards=shards, augment=strength, steps=1))
+    plain, changed = (read_weights(tmp_path / f"{s}/last.safetensors") for s in (0.0, 1.0))
+    assert not torch.equal(plain["vision.cls.weight"], changed["vision.cls.weight"])
+    assert torch.equal(*seen)
+
+
+@pytest.mark.parametrize("given", [{}, {"shards": True}])
+def test_a_student_learns_from_lr_pictures_and_may_start_from_weights(tmp_path, shards, given):
+    given = given | {"shards": shards} if "shards" in given else given
+    student = create_model("abinet_nano_ltr", **SIZES)
+    save_weights(student, tmp_path / "start.safetensors", {})
+    result = pretrain(config(tmp_path / "run", model="abinet_nano_ltr", image="lr",
+                             start_from=str(tmp_path / "start.safetensors"), **given))  # fmt: skip
+    assert (result.steps, result.best_accuracy is not None) == (4, True)
+    create_model("abinet_nano_ltr", result.weights, **SIZES)
+
+
+def test_shards_of_a_size_the_model_does_not_read_stop_the_run(tmp_path, shards):
+    with pytest.raises(DataError, match="expected hr pictures"):
+        pretrain(config(tmp_path, model="abinet_nano_ltr", shards=shards))
+
+
+def test_the_training_pass_alone_is_compiled(tmp_path, monkeypatch):
+    calls = []
+
+    def compile(forward, mode):
+        def compiled(*images, **extra):
+            calls.append(mode)
+            return forward(*images, **extra)
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compile)
+    pretrain(config(tmp_path / "compiled", compile="reduce-overhead"))
+    assert calls == ["reduce-overhead"] * 4  # steps, and no validation
+    pretrain(config(tmp_path / "plain"))
+    one, other = (read_weights(tmp_path / f"{run}/last.safetensors") for run in
+                  ("compiled", "plain"))  # fmt: skip
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("wrong", [{"image": "sr"}, {"compile": "fast"}, {"augment": -1.0}])
+def test_wrong_settings_are_named(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name):
+        config("x", **wrong)

@@ -1,0 +1,102 @@
+"""Does the data keep up with a GPU? Pairs a second of rendering, of reading shards, of augmenting.
+
+    python -m kdltr.bench.feeding data/generated/shards --workers 16 --device cuda
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import torch
+from torch import Tensor
+
+from kdltr.bench.clock import TOTAL, interleave
+from kdltr.data.mapped import Shards
+from kdltr.data.synthetic import arrays
+from kdltr.train.augment import augment
+from kdltr.train.feed import shuffled
+
+
+def rendering(workers: int, pairs: int = 1000) -> float:
+    """Pairs a second of so many processes side by side: the sum of theirs, once they are started.
+
+    Args:
+        pairs: that each renders.
+    """
+    context = multiprocessing.get_context("spawn")
+    tasks = [(pairs, number) for number in range(workers)]
+    with ProcessPoolExecutor(workers, mp_context=context) as executor:
+        return sum(executor.map(_rendering_rate, tasks))
+
+
+def reading(shards: Shards, batch_size: int, batches: int = 200, pin: bool = False) -> dict:
+    """Pairs a second of HR batches, in the order of the files and at random.
+
+    Which of the pages are in memory already is as it happens to be: read twice to know both.
+    """
+    n = len(shards) // batch_size * batch_size
+    orders = {"sequential": _sequential(n, batch_size),
+              "random": shuffled(n, batch_size, 0, 0)}
+    return {name: _rate(shards, order, batches, pin) for name, order in orders.items()}
+
+
+def augmenting(device: str, batch_size: int, repeats: int = 20) -> float:
+    """Pairs a second that `kdltr.train.augment` changes at full strength."""
+    images = torch.rand(batch_size, 3, 32, 128, device=device)
+    generator = torch.Generator(device).manual_seed(0)
+    action = {"augment": lambda laps: augment(images, 1.0, generator)}
+    timing = interleave(action, repeats, warmup=2, device=device, parts=False)
+    return batch_size / timing["augment"][TOTAL].median
+
+
+def _rendering_rate(task: tuple[int, int]) -> float:
+    pairs, number = task
+    arrays("train1", 10, 0)  # fonts, word list and textures are loaded
+    begin = time.perf_counter()
+    arrays("train1", pairs, 0, start=number * pairs)
+    return pairs / (time.perf_counter() - begin)
+
+
+def _sequential(n: int, batch_size: int) -> Iterator[Tensor]:
+    while True:
+        yield from torch.arange(n).view(-1, batch_size)
+
+
+def _rate(shards: Shards, order: Iterable[Tensor], batches: int, pin: bool) -> float:
+    begin = time.perf_counter()
+    for _, rows in zip(range(batches), order, strict=False):
+        pictures, _ = shards.batch(rows, pin=pin)
+    return batches * len(pictures) / (time.perf_counter() - begin)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure and print; see ``--help``."""
+    parser = argparse.ArgumentParser("python -m kdltr.bench.feeding", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    gpu = torch.cuda.is_available()
+    parser.add_argument("shards", help="a folder of kdltr.data.shards")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--pairs", type=int, default=1000, help="that each process renders")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if gpu else "cpu")
+    given = parser.parse_args(arguments)
+    shards, cuda = Shards(given.shards), given.device == "cuda"
+    if len(shards) < given.batch_size:
+        parser.error(f"expected shards of at least a batch of {given.batch_size} pairs, found "
+                     f"{len(shards)}; give a smaller --batch-size")
+    found = {f"rendering, {given.workers} processes": rendering(given.workers, given.pairs)}
+    for name, rate in reading(shards, given.batch_size, pin=cuda).items():
+        found[f"reading {len(shards)} pairs, {name}"] = rate
+    found[f"augmenting on {given.device}"] = augmenting(given.device, given.batch_size)
+    print(f"pairs a second, batches of {given.batch_size}, {torch.get_num_threads()} threads")
+    for name, rate in found.items():
+        print(f"{rate:12.0f}  {name}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What a teacher's training is fed: batches of pictures and words, rendered or from shards."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from kdltr.data.batches import epoch_batches, steps_per_epoch
+from kdltr.data.loader import WordPairs
+from kdltr.data.mapped import Shards
+from kdltr.data.synthetic import arrays
+from kdltr.train.config import PretrainConfig
+
+Batch = tuple[Tensor, list[str]]  # pictures (B, 3, H, W) uint8, and their B words
+AHEAD = 4  # batches fetched from shards before they are asked for
+
+
+class Pictures:
+    """The words of a training: one picture of each pair, in the size that the model reads.
+
+    Args:
+        config: `image` says which picture, `shards`, or else `split`, `data_seed` and `effects`,
+            of which pairs.
+        size: (H, W).
+        pin: page-locked memory, for copies to a GPU that the host does not wait for.
+
+    Raises:
+        kdltr.data.DataError: no shards, or of another size.
+    """
+
+    def __init__(self, config: PretrainConfig, size: tuple[int, int], pin: bool = False) -> None:
+        self.config, self.size, self.pin, self.shards = config, tuple(size), pin, None
+        self.made = {"split": config.split, "seed": config.data_seed, "effects": config.effects}
+        if config.shards:
+            self.shards = Shards(config.shards)
+            self.shards.check_sizes(**{config.image: self.size})
+            self.made = {name: self.shards.settings[name] for name in self.made}
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """Those of the steps from ``first`` on."""
+        if self.shards is None:
+            return iter(self._rendered(first))
+        n, size, seed = len(self.shards), self.config.batch_size, self.config.seed
+        chosen = islice(shuffled(n, size, seed, first), self.config.steps - first)
+        return prefetched(lambda rows: self.shards.batch(rows, self.config.image, self.pin), chosen)
+
+    def held_out(self) -> WordPairs:
+        """Words of another seed, so that the test splits stay unseen until the end.
+
+        HR and LR are the same picture, the one that is trained on: whatever the model's size.
+        """
+        made = self.made | {"seed": self.made["seed"] + 1}
+        images, words = render(self.config.image, self.size, self.config.validation_words, 0, made)
+        return WordPairs(images, images, words)
+
+    def _rendered(self, first: int) -> DataLoader:
+        config = self.config
+        batches = RenderedBatches(self.made, config.batch_size, config.steps, config.image,
+                                  self.size)
+        return DataLoader(
+            Subset(batches, range(first, config.steps)), batch_size=None,
+            num_workers=config.workers, prefetch_factor=8 if config.workers else None,
+            persistent_workers=False, pin_memory=self.pin,
+            multiprocessing_context="fork" if config.workers else None,
+            # A loader draws from the run's random state, which a resumed run has drawn from before.
+            generator=torch.Generator() if first else None,
+        )
+
+
+class RenderedBatches(Dataset):
+    """Batch ``i`` of the word stream: words ``i·B … (i + 1)·B − 1``."""
+
+    def __init__(
+        self, made: dict[str, Any], batch_size: int, steps: int, image: str, size: tuple[int, int]
+    ) -> None:
+        self.made, self.batch_size, self.steps = made, batch_size, steps
+        self.image, self.size = image, size
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, i: int) -> Batch:
+        return render(self.image, self.size, self.batch_size, i * self.batch_size, self.made)
+
+
+def render(
+    image: str, size: tuple[int, int], n: int, start: int, made: dict[str, Any]
+) -> Batch:
+    """Pictures (n, 3, H, W) uint8 and words of the pairs from ``start`` on."""
+    given = {name: value for name, value in made.items() if name != "effects" or value}
+    hr, lr, words = arrays(n=n, start=start, **given, **{f"{image}_size": size})
+    chosen = hr if image == "hr" else lr
+    return torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2))), words
+
+
+def shuffled(n: int, batch_size: int, seed: int, first: int) -> Iterator[Tensor]:
+    """Indices (B,) of the steps from ``first`` on, without end; every epoch has its own order."""
+    per_epoch = steps_per_epoch(n, batch_size)
+    epoch, start = divmod(first, per_epoch)
+    while True:
+        yield from epoch_batches(n, batch_size, seed, epoch, start)
+        epoch, start = epoch + 1, 0
+
+
+def prefetched(fetch: Callable[[Tensor], Batch], chosen: Iterable[Tensor]) -> Iterator[Batch]:
+    """What ``fetch`` makes of each, in order, in a thread that is up to `AHEAD` batches ahead."""
+    with ThreadPoolExecutor(1, "prefetch") as thread:
+        waiting: deque = deque()
+        for rows in chosen:
+            waiting.append(thread.submit(fetch, rows))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,42 @@
+"""`python -m kdltr.bench.feeding`: what is read, and a line for each thing measured."""
+
+import pytest
+import torch
+
+from kdltr.bench import feeding
+from kdltr.data.shards import Shards, write_shards
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Nine pairs."""
+    return write_shards(tmp_path_factory.mktemp("shards"), 9, seed=1, size=4)
+
+
+def test_batches_are_read_in_order_and_at_random(shards, monkeypatch):
+    asked = []
+    read = Shards.batch
+    monkeypatch.setattr(Shards, "batch", lambda self, rows, pin: (
+        asked.append(rows.tolist()) or read(self, rows)))
+    rates = feeding.reading(Shards(shards), 4, batches=3)
+    assert list(rates) == ["sequential", "random"] and min(rates.values()) > 0
+    assert asked[:3] == [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3]]
+    assert len(asked) == 6 and sorted(asked[3] + asked[4]) == list(range(8)) != asked[3] + asked[4]
+
+
+def test_it_prints_a_line_for_each(shards, monkeypatch, capsys):
+    monkeypatch.setattr(feeding, "rendering", lambda workers, pairs: 1000.0 * workers + pairs)
+    feeding.main([str(shards), "--workers", "3", "--pairs", "7", "--batch-size", "4",
+                  "--device", "cpu"])
+    said = capsys.readouterr().out
+    assert "3007  rendering, 3 processes" in said and "augmenting on cpu" in said
+    assert said.count("reading 9 pairs") == 2 and f"{torch.get_num_threads()} threads" in said
+    with pytest.raises(SystemExit):
+        feeding.main([str(shards), "--batch-size", "10"])
+
+
+def test_every_process_renders_words_of_its_own(monkeypatch):
+    asked = []
+    monkeypatch.setattr(feeding, "arrays", lambda split, n, seed, start=0: asked.append((start, n)))
+    assert feeding._rendering_rate((20, 2)) > 0
+    assert asked == [(0, 10), (40, 20)]

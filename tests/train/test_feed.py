@@ -1,0 +1,121 @@
+"""What pretraining is fed: rendered batches, or those of shards in a new order every epoch."""
+
+import threading
+
+import pytest
+import torch
+
+from kdltr.data import DataError
+from kdltr.data.batches import epoch_batches
+from kdltr.data.shards import write_shards
+from kdltr.data.synthetic import arrays
+from kdltr.evaluate import images_for
+from kdltr.models import create_model
+from kdltr.train import PretrainConfig, feed
+from kdltr.train.feed import AHEAD, Pictures, prefetched, shuffled
+
+HR, LR = (32, 128), (16, 64)
+
+
+def config(**changed):
+    return PretrainConfig(**{
+        "output_dir": "x", "steps": 7, "batch_size": 3, "workers": 0, "validation_words": 2,
+        "data_seed": 5,
+    } | changed)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    """Ten pairs of seed 8."""
+    return str(write_shards(tmp_path_factory.mktemp("shards"), 10, seed=8, size=4))
+
+
+def channels_first(images):
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(("image", "size"), [("hr", HR), ("lr", LR), ("lr", HR)])
+def test_rendered_batches_are_consecutive_pieces_of_the_stream(image, size):
+    batches = list(Pictures(config(image=image), size).batches(first=5))
+    assert len(batches) == 2
+    hr, lr, words = arrays("train1", 6, 5, start=15, **{f"{image}_size": size})
+    assert torch.equal(torch.cat([pictures for pictures, _ in batches]),
+                       channels_first(hr if image == "hr" else lr))
+    assert [word for _, some in batches for word in some] == words
+
+
+@pytest.mark.parametrize("image", ["hr", "lr"])
+def test_shards_are_shuffled_by_epoch_and_resume_at_any_step(shards, image):
+    size = HR if image == "hr" else LR
+    pictures = Pictures(config(image=image, shards=shards), size)
+    whole = list(pictures.batches(first=0))
+    assert len(whole) == 7  # two epochs of three steps, and one
+    every = channels_first(arrays("train1", 10, 8)[0 if image == "hr" else 1])
+    expected = [rows for epoch in range(3) for rows in epoch_batches(10, 3, 42, epoch)][:7]
+    for (found, words), rows in zip(whole, expected, strict=True):
+        assert torch.equal(found, every[rows])
+        assert words == [pictures.shards.words[i] for i in rows]
+    for first in range(8):
+        rest = list(pictures.batches(first))
+        assert len(rest) == 7 - first
+        assert all(torch.equal(one, other) for (one, _), (other, _) in
+                   zip(rest, whole[first:], strict=True))  # fmt: skip
+
+
+def test_the_order_differs_from_epoch_to_epoch():
+    steps = shuffled(12, 3, seed=1, first=0)
+    epochs = [torch.cat([next(steps) for _ in range(4)]) for _ in range(3)]
+    assert all(sorted(epoch.tolist()) == list(range(12)) for epoch in epochs)
+    assert not torch.equal(epochs[0], epochs[1]) and not torch.equal(epochs[1], epochs[2])
+
+
+def test_shards_of_another_size_are_refused(shards):
+    with pytest.raises(DataError, match=r"hr pictures of \(16, 64\), found \(32, 128\)"):
+        Pictures(config(shards=shards), LR)
+
+
+def test_held_out_words_are_of_another_seed_and_what_the_model_reads(shards):
+    for given, seed in ((config(), 6), (config(shards=shards), 9)):
+        held_out = Pictures(given, HR).held_out()
+        assert held_out.words == arrays("train1", 2, seed)[2]
+    for image in ("hr", "lr"):  # a student on small sharp pictures is not validated on blurred ones
+        held_out = Pictures(config(image=image), LR).held_out()
+        hr, lr, _ = arrays("train1", 2, 6, hr_size=LR)
+        found = images_for(create_model("parseq_nano_ltr"), held_out)
+        assert torch.equal(found, channels_first(hr if image == "hr" else lr))
+
+
+def test_effects_reach_the_generator(monkeypatch):
+    asked = []
+
+    def fake(split, n, seed, start, effects=(), **sizes):
+        asked.append(effects)
+        return arrays(split, n, seed, start, **sizes)
+
+    monkeypatch.setattr(feed, "arrays", fake)
+    pictures = Pictures(config(effects=["glow"], steps=1), HR)
+    list(pictures.batches(0)), pictures.held_out()
+    assert asked == [("glow",)] * 2
+
+
+def test_fetching_runs_ahead_in_another_thread_and_stops_with_the_training():
+    fetched, threads = [], set()
+
+    def fetch(rows):
+        fetched.append(rows)
+        threads.add(threading.current_thread())
+        return rows
+
+    batches = prefetched(fetch, range(100))
+    assert [next(batches) for _ in range(3)] == [0, 1, 2]
+    batches.close()
+    assert len(fetched) <= 3 + AHEAD and threading.current_thread() not in threads
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_an_error_of_fetching_reaches_the_training():
+    def fetch(rows):
+        raise DataError("cut short")
+
+    with pytest.raises(DataError, match="cut short"):
+        list(prefetched(fetch, range(2)))
