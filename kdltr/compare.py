@@ -10,6 +10,7 @@ from scipy.stats import norm
 from kdltr.data.loader import WordPairs
 from kdltr.scores import Scores, mcnemar, verdict
 
+WRONG, NOTHING = "✗", "(nothing)"  # marks of `reading_table`
 SURE = 0.05  # two-sided p of McNemar's test above which two methods are indistinguishable
 
 
@@ -135,3 +136,23 @@ def example_rows(
                           for method, found in scores.items()}}
         for word in chosen.itertuples()
     ]  # fmt: skip
+
+
+def reading_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What each method reads of each word, a row a word: set, label, then a column a method.
+
+    Args:
+        predictions: of several methods on the same words, from `kdltr.results.collect`.
+
+    Returns:
+        Text; a reading that is wrong by `kdltr.scores.PROTOCOL` ends with `WRONG`, and
+        `NOTHING` stands for an empty one.
+    """
+    said = predictions["reading"].where(predictions["reading"] != "", NOTHING)
+    said += predictions["correct"].map({True: "", False: f" {WRONG}"})
+    names = predictions["recogniser"] + ", " + predictions["method"]
+    frame = predictions.assign(said=said, names=names)
+    frame = frame.pivot_table(values="said", index=["subset", "index", "label"], columns="names",
+                              aggfunc="first", sort=False)
+    frame = frame.reset_index().drop(columns="index").rename(columns={"subset": "set"})
+    return frame.rename_axis(columns=None)

@@ -4,8 +4,16 @@ import pandas as pd
 import pytest
 import torch
 
-from kdltr.compare import claim, claim_table, example_rows, paired_difference, pick_examples
+from kdltr.compare import (
+    claim,
+    claim_table,
+    example_rows,
+    paired_difference,
+    pick_examples,
+    reading_table,
+)
 from kdltr.data.loader import WordPairs
+from kdltr.results import collect
 from kdltr.scores import score
 
 
@@ -73,3 +81,18 @@ def test_examples_hold_the_images_and_readings_of_their_words():
     assert [int(row["hr"].max()) for row in rows] == [1, 0]  # only the first reads word 1
     assert rows[0]["hr"].shape == (32, 128, 3) and rows[0]["lr"].shape == (16, 64, 3)
     assert rows[0]["confidence"] == {"first": 0.5, "second": 0.5}
+
+
+def test_every_reading_is_shown_and_the_wrong_ones_are_marked():
+    def read(*readings):  # the same label twice: two words
+        return {"set": score(pd.DataFrame({
+            "index": range(3), "label": ["HOTEL", "HOTEL", "5"], "reading": readings,
+            "confidence": 0.5, "image": "00000000"}))}  # fmt: skip
+
+    ours = collect({"bicubic": read("hotel!", "Hostel", "")}, "toy")
+    theirs = collect({"x": read("", "HOTEL", "5")}, "peer")
+    table = reading_table(pd.concat([ours, theirs], ignore_index=True))
+    assert list(table) == ["set", "label", "toy, bicubic", "peer, x"]
+    assert table["label"].tolist() == ["HOTEL", "HOTEL", "5"]
+    assert table["toy, bicubic"].tolist() == ["hotel!", "Hostel ✗", "(nothing) ✗"]
+    assert table["peer, x"].tolist() == ["(nothing) ✗", "HOTEL", "5"]

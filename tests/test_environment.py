@@ -38,7 +38,8 @@ def test_every_constraint_is_one_exact_pin(pins):
 
 def test_every_dependency_is_pinned_and_declared_without_a_pin_of_its_own(project, pins):
     pinned = {normal(name) for name, _ in pins}
-    declared = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["dev"], *extras["peers"]]
     missing = {NAME.match(line)[0] for line in declared} - {
         name for line in declared if normal(name := NAME.match(line)[0]) in pinned
     }

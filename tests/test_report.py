@@ -16,7 +16,7 @@ from kdltr.report.claims import paper_claims
 from kdltr.report.findings import NOT_MEASURED, findings
 from kdltr.report.page import read_results
 from kdltr.report.tables import spread, tables_of
-from kdltr.results import PROTOCOL, ResultError, Row, read_result
+from kdltr.results import PROTOCOL, ResultError, Row, read_result, write_result
 from tests.fabricated import write_main, write_profile
 
 ROOT = Path(__file__).parents[1]
@@ -241,6 +241,20 @@ def test_seeds_are_lines_of_their_own_and_long_tables_are_folded():
     table = spread(rows, "x")
     assert table.columns == ("recogniser", "method", "subset", "seed", "n", "accuracy (%)")
     assert len(table.lines) == 30 and table.folded
+
+
+def test_readings_that_were_saved_stand_in_a_table_word_by_word(tmp_path):
+    row = Row("photographs", "parseq_nano", "bicubic", "crops", "accuracy", 50.0, n=2)
+    words = [{"set": "crops", "label": "a<b", "bicubic": "a<b"},
+             {"set": "crops", "label": "own", "bicubic": "oun ✗"}]  # fmt: skip
+    data = {"../crops": {"sha256": "0" * 64, "samples": 2}}
+    write_result(tmp_path / "10_photographs.json", [row], {}, None, data, extra={"readings": words})
+    (result,) = read_results(tmp_path)
+    table = tables_of(result)[-1]
+    assert table.columns == ("set", "label", "bicubic") and len(table.lines) == 2
+    assert (table.words, table.protocol) == ("other words, not TextZoom", PROTOCOL)
+    cells = Page(render(tmp_path, "toy")).cells
+    assert cells[cells.index("own") + 1] == "oun ✗" and "a<b" in cells
 
 
 def test_durations():

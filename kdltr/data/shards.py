@@ -19,7 +19,14 @@ from typing import Any
 
 from kdltr.data.mapped import Shards, is_shards, shard_files, shard_settings, write_shard
 from kdltr.data.records import DataError
-from kdltr.data.synthetic import GENERATOR_VERSION, SPLITS, arrays
+from kdltr.data.synthetic import (
+    EFFECTS,
+    EFFECTS_VERSION,
+    GENERATOR_VERSION,
+    SPLITS,
+    arrays,
+    checked_effects,
+)
 
 __all__ = ["Shards", "is_shards", "write_shards"]
 
@@ -44,13 +51,13 @@ def write_shards(
 
     Args:
         size: pairs a shard; the last may hold fewer.
-        effects: as for `kdltr.data.synthetic.arrays`.
+        effects: some of `kdltr.data.synthetic.EFFECTS`.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: an unknown split, a negative seed, or n, workers or size below 1, before
+        ValueError: an unknown split or effect, a negative seed, or n, workers or size below 1, before
             anything is written.
     """
     if split not in SPLITS:
@@ -59,8 +66,8 @@ def write_shards(
         raise ValueError(f"expected seed >= 0, and n, workers and size >= 1, found seed={seed}, "
                          f"n={n}, workers={workers}, size={size}; correct the parameters")
     folder = Path(path)
-    settings = {"split": split, "seed": seed, "effects": sorted(effects),
-                "generator_version": GENERATOR_VERSION}
+    settings = {"split": split, "seed": seed, "effects": list(checked_effects(effects)),
+                "generator_version": GENERATOR_VERSION, "effects_version": EFFECTS_VERSION}
     tasks = [
         (folder / f"{number:05d}.safetensors",
          settings | {"start": start, "pairs": min(size, n - start)})
@@ -98,9 +105,7 @@ def _written(tasks: list[Task], workers: int) -> Iterator[int]:
 
 def _write(task: Task) -> int:
     file, settings = task
-    given = {key: settings[key] for key in ("split", "seed", "start")}
-    if settings["effects"]:
-        given["effects"] = settings["effects"]
+    given = {key: settings[key] for key in ("split", "seed", "start", "effects")}
     write_shard(file, *arrays(n=settings["pairs"], **given), settings)
     return settings["pairs"]
 
@@ -122,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--split", choices=SPLITS, default="train1")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--size", type=int, default=8192, help="pairs a shard")
-    parser.add_argument("--effects", nargs="*", default=(), metavar="NAME")
+    parser.add_argument("--effects", nargs="*", default=(), choices=EFFECTS)
     given = vars(parser.parse_args(arguments))
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     write_shards(given.pop("path"), given.pop("pairs"), **given)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kdltr.compare import WRONG
 from kdltr.report.cells import GAP, Cell, Line, Table, measured, number
 from kdltr.report.published import MAIN, published_curves, published_lines
 from kdltr.results import Result, Row, beside_published
@@ -70,6 +71,8 @@ def tables_of(result: Result) -> list[Table]:
             others = [replace(row, subset=f"{title_of(row.table)}: {row.subset}") for row in others]
         table = replace(spread(others, "Other scores"), folded=True)
         made.append(_marked(table, result, others[0].table, True))
+    if words := result.document.get("extra", {}).get("readings"):
+        made.append(_marked(readings_table(words), result, names[0], True))
     return made
 
 
@@ -153,6 +156,13 @@ def beside_table(rows: Sequence[Row], same_data: bool) -> Table:
     columns = ("recogniser", "method", "subset", "n", "measured", "95 % interval", "published",
                "difference", "verdict")  # fmt: skip
     return Table("Measured beside published", columns, lines, folded=True)
+
+
+def readings_table(words: Sequence[Mapping[str, str]]) -> Table:
+    """What each method reads of each word: records of `kdltr.compare.reading_table`."""
+    lines = tuple(Line(tuple(map(Cell, word.values()))) for word in words)
+    return Table("Readings, word by word", tuple(words[0]), lines, f"{WRONG}: wrong.",
+                 folded=len(lines) >= FOLDED_FROM)
 
 
 def verdict_cell(verdict: str) -> Cell:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import torch
 
+from kdltr.data.synthetic import checked_effects
 from kdltr.losses.criterion import WEIGHTS
 from kdltr.models import list_models, nearest
 
@@ -150,7 +151,7 @@ class PretrainConfig(_Settings):
     minutes: float | None = None  # stop, resumably, after so long
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "effects", tuple(self.effects))
+        object.__setattr__(self, "effects", checked_effects(self.effects))
         _check_model(self.model)
         _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE)
         self._require("augment", self.augment >= 0, "at least 0")

@@ -95,8 +95,7 @@ def render(
     image: str, size: tuple[int, int], n: int, start: int, made: dict[str, Any]
 ) -> Batch:
     """Pictures (n, 3, H, W) uint8 and words of the pairs from ``start`` on."""
-    given = {name: value for name, value in made.items() if name != "effects" or value}
-    hr, lr, words = arrays(n=n, start=start, **given, **{f"{image}_size": size})
+    hr, lr, words = arrays(n=n, start=start, **made, **{f"{image}_size": size})
     chosen = hr if image == "hr" else lr
     return torch.from_numpy(np.ascontiguousarray(chosen.transpose(0, 3, 1, 2))), words
 

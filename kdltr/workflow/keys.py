@@ -19,7 +19,7 @@ PACKAGE = "kdltr"
 # figures, and leaves checkpoints and data valid.
 LEAVES = (
     "plots", "curves", "results", "report", "efficiency", "bench", "diagnostics", "lab", "notebook",
-    "workflow", "read", "export",
+    "workflow", "read", "export", "peers", "photographs",
 )
 WHOLE = 16 * 2**20  # bytes: larger files are keyed by their size and both ends
 END = 2**20
