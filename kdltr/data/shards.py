@@ -57,8 +57,8 @@ def write_shards(
         The folder.
 
     Raises:
-        ValueError: an unknown split or effect, a negative seed, or n, workers or size below 1, before
-            anything is written.
+        ValueError: an unknown split or effect, a negative seed, or n, workers or size below 1,
+            before anything is written.
     """
     if split not in SPLITS:
         raise ValueError(f"expected a split of {', '.join(SPLITS)}; found {split!r}")

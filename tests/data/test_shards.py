@@ -28,8 +28,8 @@ def test_the_pairs_are_those_of_the_generator_in_any_order(folder):
     hr, lr, words = arrays("train1", 10, 5)
     found = Shards(folder)
     assert len(found) == 10 and found.words == words
-    assert found.settings | {"generator_version": 0} == {
-        "split": "train1", "seed": 5, "effects": [], "generator_version": 0}
+    assert found.settings | {"generator_version": 0, "effects_version": 0} == {
+        "split": "train1", "seed": 5, "effects": [], "generator_version": 0, "effects_version": 0}
     chosen = torch.tensor([9, 0, 4, 3, 3])
     for image, whole in (("hr", hr), ("lr", lr)):
         pictures, labels = found.batch(chosen, image)
@@ -88,16 +88,14 @@ def test_workers_change_nothing(folder, tmp_path):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_effects_reach_the_generator_and_the_record(tmp_path, monkeypatch):
-    asked = []
-
-    def fake(split, n, seed, start=0, effects=()):
-        asked.append(effects)
-        return arrays(split, n, seed, start)
-
-    monkeypatch.setattr(shards, "arrays", fake)
-    shards.write_shards(tmp_path, 1, seed=5, effects=("b", "a"))
-    assert asked == [["a", "b"]] and Shards(tmp_path).settings["effects"] == ["a", "b"]
+def test_effects_reach_the_generator_and_the_record(tmp_path):
+    shards.write_shards(tmp_path, 3, seed=5, effects=("lens", "ink"))
+    found = Shards(tmp_path)
+    assert found.settings["effects"] == ["ink", "lens"]
+    hr, lr, words = arrays("train1", 3, 5, effects=("ink", "lens"))
+    assert found.words == words
+    np.testing.assert_array_equal(found[2].hr, hr[2])
+    np.testing.assert_array_equal(found[2].lr, lr[2])
 
 
 def pictures(n):
@@ -128,7 +126,9 @@ def test_a_label_with_a_line_break_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("wrong", [{"split": "train3"}, {"n": 0}, {"seed": -1}, {"workers": 0}])
+@pytest.mark.parametrize("wrong", [
+    {"split": "train3"}, {"n": 0}, {"seed": -1}, {"workers": 0}, {"effects": ["glow"]},
+])
 def test_bad_settings_write_nothing(tmp_path, wrong):
     with pytest.raises(ValueError, match="expected"):
         shards.write_shards(**{"path": tmp_path / "x", "n": 1, "seed": 1} | wrong)

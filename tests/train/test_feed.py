@@ -11,7 +11,7 @@ from kdltr.data.shards import write_shards
 from kdltr.data.synthetic import arrays
 from kdltr.evaluate import images_for
 from kdltr.models import create_model
-from kdltr.train import PretrainConfig, feed
+from kdltr.train import PretrainConfig
 from kdltr.train.feed import AHEAD, Pictures, prefetched, shuffled
 
 HR, LR = (32, 128), (16, 64)
@@ -85,17 +85,14 @@ def test_held_out_words_are_of_another_seed_and_what_the_model_reads(shards):
         assert torch.equal(found, channels_first(hr if image == "hr" else lr))
 
 
-def test_effects_reach_the_generator(monkeypatch):
-    asked = []
-
-    def fake(split, n, seed, start, effects=(), **sizes):
-        asked.append(effects)
-        return arrays(split, n, seed, start, **sizes)
-
-    monkeypatch.setattr(feed, "arrays", fake)
-    pictures = Pictures(config(effects=["glow"], steps=1), HR)
-    list(pictures.batches(0)), pictures.held_out()
-    assert asked == [("glow",)] * 2
+def test_effects_reach_the_generator():
+    pictures = Pictures(config(effects=["lens", "ink"], steps=1), HR)
+    ((images, words),) = pictures.batches(0)
+    hr, _, expected = arrays("train1", len(words), config().data_seed, effects=("ink", "lens"))
+    assert words == expected and torch.equal(images, channels_first(hr))
+    held_out = pictures.held_out()
+    again, *_ = arrays("train1", len(held_out), config().data_seed + 1, effects=("ink", "lens"))
+    assert torch.equal(held_out.hr, channels_first(again))
 
 
 def test_fetching_runs_ahead_in_another_thread_and_stops_with_the_training():
