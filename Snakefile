@@ -40,6 +40,7 @@ for run in plan.runs:
             folder=plan.folder,
             executed=run.executed,
             threads=run.threads,  # not Snakemake's, cut to --cores: results depend on it
+        priority: len(plan.runs) - plan.runs.index(run)
         threads: workflow.cores if run.alone else run.threads
         resources:
             gpu=run.gpu,

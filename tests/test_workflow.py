@@ -161,20 +161,22 @@ def test_a_run_does_without_optional_inputs_but_counts_those_that_are_there(proj
     assert len({run[0].key for run in runs}) == len({run[1].key for run in runs}) == 3
 
 
-def test_runs_that_take_the_gpu_go_one_by_one_on_two_cores(project):
+def test_runs_that_take_the_gpu_go_one_by_one_on_two_cores_the_first_written_first(project):
     common = 'output_dir: str = "results/tiny"\nrun: str = "a"\n'
     body = (
         "import json, time\nfrom pathlib import Path\nstarted = time.time()\ntime.sleep(2.0)\n"
         'Path(output_dir, f"{run}.json").write_text(json.dumps([started, time.time()]))'
     )
     write_notebook(project / "notebooks/nap.ipynb", common, body)
-    plan = "".join(f"  {name}:\n    notebook: nap\n    gpu: 1\n" for name in "ab")
+    plan = "".join(f"  {name}:\n    notebook: nap\n    gpu: 1\n" for name in "cab")
     (project / "params/tiny/workflow.yaml").write_text(f"report: false\nruns:\n{plan}")
-    for name in "ab":
+    for name in "cab":
         (project / f"params/tiny/{name}.yaml").write_text("{}\n")
     finish(start(project, cores=2))
-    (a, b) = sorted(json.loads((project / f"results/tiny/{n}.json").read_text()) for n in "ab")
-    assert a[1] <= b[0]
+    files = {name: project / f"results/tiny/{name}.json" for name in "cab"}
+    times = {name: json.loads(file.read_text()) for name, file in files.items()}
+    assert list(times) == sorted(times, key=times.get)
+    assert all(first[1] <= then[0] for first, then in itertools.pairwise(times.values()))
 
 
 @pytest.mark.timeout(1200)  # a busy machine can be ten times slower

@@ -9,7 +9,7 @@
         params: [distill]          # parameter files shared with other runs, read before its own
         needs: [01_data]           # runs whose outputs it reads
         inputs: [data/weights/…]   # files it reads that no run makes
-      optional: [data/benchmarks/SVT]   # the same, but it does without those that are missing
+        optional: [data/benchmarks/SVT]   # the same, but it does without those that are missing
         outputs: [results/{profile}/distill_parseq.safetensors]   # beside JSON and notebook
         state: [results/{profile}/distill_parseq]   # folders of checkpoints or data that go on
                                    # being used by a repeated run (default: that folder)
@@ -19,6 +19,7 @@
 
 Each run's parameters are `params/<base>/<run>.yaml`, then `params/<profile>/<run>.yaml`; of both
 profiles, the shared files come before. A later file replaces an earlier one's values whole.
+Of the runs that could start, the one written first does: long ones are best written first.
 """
 
 import difflib
