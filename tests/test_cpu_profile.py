@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kdltr.data.synthetic import EFFECTS
 from kdltr.notebook import check_parameters
@@ -58,3 +59,10 @@ def test_each_effect_is_left_out_once_and_all_else_is_equal(runs):
     assert ablation["left_out"] == list(EFFECTS) and not ablation["train"]
     config = PretrainConfig.from_dict({"output_dir": "x"} | ablation["ablation"])
     assert config.image == "lr" and (ROOT / config.start_from).is_file()
+
+
+@pytest.mark.parametrize("profile", ["quick", "ci", "paper", "weights", "gpu"])
+def test_no_other_profile_leaves_effects_out(profile):
+    files = [ROOT / "params" / name / "teacher.yaml" for name in (profile, "quick")]
+    given = yaml.safe_load(next(file for file in files if file.is_file()).read_text())
+    assert given["left_out"] == []
