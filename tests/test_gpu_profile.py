@@ -114,7 +114,7 @@ def test_two_steps_at_toy_widths(name, runs, shards, tmp_path):
     student = dataclasses.replace(
         distilled(runs, name), output_dir=str(tmp_path / "student"), data=(shards,), model=sizes,
         teacher_weights=str(weights), epochs=1, steps_per_epoch=2, batch_size=4, validate_every=2,
-        validation=0.2, device="cpu", threads=1, compile="no")  # fmt: skip
+        start="published", validation=0.2, device="cpu", threads=1, compile="no")  # fmt: skip
     result = distill(student)
     assert (result.steps, result.best_step) == (2, 2)
     create_model(f"{name}_ltr", result.weights, **sizes)
