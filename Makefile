@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 # Several processes share the cores there; the workflow sets the threads of each run itself.
 test verify notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help venv quick paper gpu bench test lab report publish notebooks verify clean distclean
+.PHONY: help venv quick paper cpu gpu bench test lab report publish notebooks verify clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -49,6 +49,9 @@ quick: $(STAMP)  ## data, teacher, student, tables, report on the CPU: results/q
 
 paper: $(STAMP)  ## the same with TextZoom and the released teacher (data/README.md)
 	@$(BIN)/python -m kdltr.workflow --profile paper --cores $(CORES) -- $(SNAKEMAKE)
+
+cpu: $(STAMP)  ## the small PARSeq for photographs, an hour or two on two cores (params/cpu)
+	@$(BIN)/python -m kdltr.workflow --profile cpu --cores $(CORES) -- $(SNAKEMAKE)
 
 gpu: $(STAMP)  ## teachers and students of full size on a GPU, from generated words (params/gpu)
 	@$(BIN)/python -m kdltr.workflow --profile gpu --cores $(CORES) -- $(SNAKEMAKE)

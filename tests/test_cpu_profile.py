@@ -26,9 +26,10 @@ def test_every_run_has_its_parameters_and_nothing_that_is_not_committed_is_deman
         check_parameters(ROOT / run.notebook, parameters_of(run, ROOT))
         committed = [path for path in run.inputs if not path.startswith("../shared/")]
         assert all((ROOT / path).exists() for path in committed)
-    for name in ("ablation", "10_photographs"):
-        folders = set(parameters_of(runs[name], ROOT)["photographs"].values())
-        assert {path for path in runs[name].inputs if path.startswith("..")} <= folders
+    written = yaml.safe_load((ROOT / "params/cpu/workflow.yaml").read_text())["runs"]
+    for name in ("ablation", "10_photographs"):  # what is read makes a run anew when it changes
+        folders = parameters_of(runs[name], ROOT)["photographs"].values()
+        assert list(folders) == written[name]["optional"]
 
 
 def test_what_one_run_writes_the_next_reads(runs):
@@ -38,7 +39,7 @@ def test_what_one_run_writes_the_next_reads(runs):
     assert all(made["effects"] == list(EFFECTS) for made in given)
     teacher = parameters_of(runs["teacher_parseq"], ROOT)
     training = PretrainConfig.from_dict({"output_dir": "x"} | teacher["training"])
-    assert teacher["train"] and training.shards in shards and training.minutes == 90
+    assert teacher["train"] and training.shards in shards
     assert teacher["teacher_weights"] == TEACHER
     students = {}
     for kind in ("distill", "finetune"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdltr.data.shards import write_shards
+from kdltr.data.render_shards import write_shards
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, PretrainConfig, distill, pretrain
 from kdltr.workflow.plan import load_plan
@@ -46,12 +46,12 @@ def shards(tmp_path_factory):
 
 
 def test_every_run_comes_after_what_it_reads_and_nothing_is_downloaded(runs):
-    assert [*runs][:1] + [*runs][-1:] == ["01_data", "04_textzoom"]
-    assert set(runs) == {"01_data", "04_textzoom"} | {
+    assert [*runs][:1] + [*runs][-2:] == ["01_data", "04_textzoom", "10_photographs"]
+    assert set(runs) == {"01_data", "04_textzoom", "10_photographs"} | {
         f"{kind}_{name}" for kind in ("teacher", "distill") for name in NAMES}
     for run in runs.values():
         assert run.name == "01_data" or run.gpu == 1
-        assert all(path.startswith("data/paper/") for path in run.inputs)
+        assert all(path.startswith(("data/paper/", "data/peers.csv", "../")) for path in run.inputs)
     for name in NAMES:
         assert runs[f"teacher_{name}"].outputs[0] in runs[f"distill_{name}"].needed
     assert runs["teacher_abinet"].outputs[0] in runs["teacher_matrn"].needed
@@ -61,6 +61,8 @@ def test_what_one_run_writes_the_next_reads(runs):
     data = parameters_of(runs["01_data"], ROOT)
     made = {f"{data['data_root']}/shards/{split}": given for split, given in data["shards"].items()}
     table = parameters_of(runs["04_textzoom"], ROOT)
+    crops = parameters_of(runs["10_photographs"], ROOT)
+    assert crops["recognisers"] == table["recognisers"]
     tests = parameters_of(runs["teacher_parseq"], ROOT)["data_root"]
     assert data["data_root"] == table["data_root"] == tests
     assert table["generate"] == {} and data["folder"] in made

@@ -7,7 +7,8 @@ import pytest
 
 from kdltr.bench.counts import AS_PUBLISHED, IN_FULL, costs
 from kdltr.models import list_models
-from kdltr.results.readme import refreshed
+from kdltr.results import Row, read_result, write_result
+from kdltr.results.readme import cost_table, photographs_table, refreshed
 from kdltr.train import DistillConfig
 
 ROOT = Path(__file__).parents[1]
@@ -18,6 +19,39 @@ def test_the_table_is_the_one_of_the_reference_results():
     assert "<!-- table: results/reference/quick/04_textzoom.json -->" in README
     assert (ROOT / "results/reference/quick/04_textzoom.json").is_file()
     assert refreshed(README, ROOT) == README, "run `make publish PROFILE=quick`"
+
+
+def test_every_marked_result_is_there():
+    marked = re.findall(r"<!-- table: (\S+) -->", README)
+    assert len(marked) > 1 and not [path for path in marked if not (ROOT / path).is_file()]
+
+
+def test_the_table_of_costs_has_the_published_sizes_and_the_figures_of_the_result():
+    result = ROOT / "results/reference/bench/07_efficiency.json"
+    lines = cost_table(result).splitlines()[2:5]
+    assert [line.split("|")[1].strip() for line in lines] == ["abinet", "matrn", "parseq"]
+    (step,) = [row.value for row in read_result(result).rows
+               if (row.table, row.recogniser, row.subset, row.metric, row.method)
+               == ("bench", "parseq", "training step", "total", "kdltr")]
+    assert lines[2].split("|")[2].strip() == f"{step:.0f} ms"
+
+
+@pytest.mark.parametrize("sets", [1, 2])
+def test_the_table_of_photographs_counts_words_and_leaves_out_what_was_not_measured(tmp_path, sets):
+    table = "photographs at 16 × 64"
+    names = ["crops", "signs"][:sets] + (["average"] if sets > 1 else [])
+    rows = [Row(table, "parseq_nano", "distilled", name, "accuracy", 50, n=8, low=22, high=78,
+                extra={"correct": 4}) for name in names]
+    rows += [Row("time", "parseq_nano", "distilled", "a word", "milliseconds", 9.44, "ms"),
+             Row("measured elsewhere", "Other", "x", "crops", "accuracy", 90, n=10)]
+    lines = photographs_table(write_result(tmp_path / "10_photographs.json", rows, {}))
+    head, _, line, _, caption = lines.splitlines()[:5]
+    titles = ["reader", "method", *names[:2], *(["all"] if sets > 1 else []), "95 % interval",
+              "one word"]
+    assert [cell.strip() for cell in head.strip("|").split("|")] == titles
+    assert [cell.strip() for cell in line.strip("|").split("|")] == [
+        "parseq_nano", "distilled", *["4 of 8"] * len(names), "22 to 78 %", "9.4 ms"]
+    assert caption.startswith("Photographs at 16 × 64")
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))

@@ -9,27 +9,28 @@ import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from torch import Tensor
 
 from kdltr.bench.clock import TOTAL, interleave
-from kdltr.data.mapped import Shards
+from kdltr.data.shards import Shards
 from kdltr.data.synthetic import arrays
 from kdltr.train.augment import augment
 from kdltr.train.feed import shuffled
 
 
-def rendering(workers: int, pairs: int = 1000) -> float:
+def rendering(workers: int, pairs: int = 1000, effects: Collection[str] = ()) -> float:
     """Pairs a second of so many processes side by side: the sum of theirs, once they are started.
 
     Args:
         pairs: that each renders.
+        effects: of `kdltr.data.synthetic.EFFECTS`.
     """
     context = multiprocessing.get_context("spawn")
-    tasks = [(pairs, number) for number in range(workers)]
+    tasks = [(pairs, number, tuple(effects)) for number in range(workers)]
     with ProcessPoolExecutor(workers, mp_context=context) as executor:
         return sum(executor.map(_rendering_rate, tasks))
 
@@ -54,11 +55,11 @@ def augmenting(device: str, batch_size: int, repeats: int = 20) -> float:
     return batch_size / timing["augment"][TOTAL].median
 
 
-def _rendering_rate(task: tuple[int, int]) -> float:
-    pairs, number = task
-    arrays("train1", 10, 0)  # fonts, word list and textures are loaded
+def _rendering_rate(task: tuple[int, int, tuple[str, ...]]) -> float:
+    pairs, number, effects = task
+    arrays("train1", 10, 0, effects=effects)  # fonts, word list and textures are loaded
     begin = time.perf_counter()
-    arrays("train1", pairs, 0, start=number * pairs)
+    arrays("train1", pairs, 0, start=number * pairs, effects=effects)
     return pairs / (time.perf_counter() - begin)
 
 
@@ -89,7 +90,9 @@ def main(arguments: list[str] | None = None) -> None:
     if len(shards) < given.batch_size:
         parser.error(f"expected shards of at least a batch of {given.batch_size} pairs, found "
                      f"{len(shards)}; give a smaller --batch-size")
-    found = {f"rendering, {given.workers} processes": rendering(given.workers, given.pairs)}
+    effects = shards.settings.get("effects", ())  # what rendering such shards takes
+    rate = rendering(given.workers, given.pairs, effects)
+    found = {f"rendering, {given.workers} processes, {len(effects)} effects": rate}
     for name, rate in reading(shards, given.batch_size, pin=cuda).items():
         found[f"reading {len(shards)} pairs, {name}"] = rate
     found[f"augmenting on {given.device}"] = augmenting(given.device, given.batch_size)

@@ -38,7 +38,7 @@ class Camera:
     noise: float = 1.0  # standard deviation of luminance noise, grey levels
     colour_noise: float = 1.0  # of chroma noise, correlated over 2×2 pixels as Bayer sensors do
     quality: int = 95  # of the JPEG file
-    fringe: float = 0.0  # how far red and blue lie apart, along x: a lens that is not corrected
+    fringe: float = 0.0  # chromatic aberration: red is moved so far along x, blue the other way
 
     @classmethod
     def close(cls, rng: np.random.Generator) -> Camera:
@@ -75,11 +75,11 @@ class Camera:
             quality=int(65 + 30 * u[7]),
         )
 
-    def roughened(self, rng: np.random.Generator) -> Camera:
-        """The same picture taken with less care: another focus, more shake, haze, worse files.
+    def varied(self, rng: np.random.Generator) -> Camera:
+        """The same picture under conditions that vary more than those of `close` and `far`.
 
-        What photographs of ``../shared/real`` show and `far` does not reach: twice the blur, words
-        cut off by misalignment, colour fringes, dull contrast.
+        Focus from half to 1.7 times the blur, words cut off by misalignment, colour fringes, dull
+        contrast, stronger compression: what real photographs of words were seen to have.
         """
         u = rng.random(8)
         blur = 0.5 + 1.2 * u[0] ** 2  # times as much

@@ -17,7 +17,7 @@ def compose(
     height: float,
     letters: int,
     effects: Collection[str] = (),
-    beside: np.ndarray | None = None,
+    distractors: np.ndarray | None = None,
 ) -> np.ndarray:
     """Put the ink of `mask` on a random surface, seen in some light.
 
@@ -26,7 +26,7 @@ def compose(
         height: of the letters, in pixels.
         letters: how many.
         effects: of `kdltr.data.synthetic.EFFECTS`.
-        beside: coverage (H, W) uint8 of other words on the same surface.
+        distractors: coverage (H, W) uint8 of other words on the same surface.
 
     Returns:
         (H, W, 3) float32 RGB in 0..255.
@@ -39,8 +39,8 @@ def compose(
         _calm(pixels, mask, ground, ink)
     else:
         pixels = surface.background(rng, ground, *mask.shape)
-    if beside is not None:
-        pixels += beside[:, :, None].astype(np.float32) / 255 * (ink - pixels)
+    if distractors is not None:
+        pixels += distractors[:, :, None].astype(np.float32) / 255 * (ink - pixels)
     if rich and rng.random() < 0.4:
         mask, ink = _rich(rng, pixels, mask, ground, ink, height, letters)
     else:
@@ -103,7 +103,7 @@ def _rich(
         end = _away(ink + rng.uniform(-110, 110, 3), ground)
         ramp = np.linspace(0, 1, h, dtype=np.float32)[:, None, None]
         ink = ink + ramp * (end - ink)
-    elif kind < 0.8:  # every letter, or every few, in its own colour
+    elif kind < 0.8:  # every letter in its own colour, or nearly: letters differ in width
         left, _, width, _ = cv2.boundingRect(mask)
         palette = np.stack([_away(rng.uniform(0, 255, 3), ground) for _ in range(max(letters, 1))])
         place = (np.arange(w) - left) * len(palette) // max(width, 1)

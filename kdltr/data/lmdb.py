@@ -19,7 +19,6 @@ from kdltr.atomic import atomic_path
 from kdltr.data.environments import close, data_file, environment
 from kdltr.data.folder import PairFolder, WordFolder, is_folder, write_folder
 from kdltr.data.images import encode_png, read_image
-from kdltr.data.mapped import Shards, is_shards
 from kdltr.data.records import (
     DataError,
     EncodedPair,
@@ -29,6 +28,7 @@ from kdltr.data.records import (
     RecordError,
     Word,
 )
+from kdltr.data.shards import Shards, is_shards
 
 _FIRST_MAP_SIZE = 64 << 20  # bytes; doubled as needed, and only pages in use reach the disk
 _RECORDS_A_COMMIT = 1000

@@ -16,8 +16,8 @@ import torch
 from kdltr.charset import MAX_LENGTH, Charset
 from kdltr.data.images import resize
 from kdltr.data.lmdb import open_pairs, open_words
-from kdltr.data.mapped import Shards
 from kdltr.data.records import DataError, RecordError, Word
+from kdltr.data.shards import Shards
 
 log = logging.getLogger(__name__)
 _SPLIT_STREAM = 1  # keeps the validation split independent of the order of epoch 0

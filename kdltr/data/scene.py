@@ -87,8 +87,8 @@ def render_word(
     source = np.array([[0, 0], [w, 0], [w, h], [0, h]], dtype=np.float32)
     warp = cv2.getPerspectiveTransform(source, quad.astype(np.float32))
     flat = cv2.warpPerspective(mask, warp, size, flags=cv2.INTER_LINEAR)
-    beside = _neighbours(rng, face, mask.shape, warp, size) if crowded else None
-    return paint(flat, box, word, rng, face, height, effects, beside)
+    distractors = _neighbours(rng, face, mask.shape, warp, size) if crowded else None
+    return paint(flat, box, word, rng, face, height, effects, distractors)
 
 
 def _neighbours(
@@ -115,12 +115,12 @@ def _neighbours(
 def paint(
     mask: np.ndarray, box: tuple[int, int, int, int], word: str, rng: np.random.Generator,
     face: fonts.Face, height: float, effects: Collection[str] = (),
-    beside: np.ndarray | None = None,
+    distractors: np.ndarray | None = None,
 ) -> Scene:
     """The scene of a word whose ink covers ``mask`` (H, W) uint8, on a random surface.
 
-    ``beside`` (H, W) uint8 is the ink of other words there.
+    ``distractors`` (H, W) uint8 is the ink of other words there.
     """
     if "Light" in face.file:  # hairlines half a pixel wide are read by nobody
         mask = cv2.convertScaleAbs(mask, alpha=1.6)
-    return Scene(compose(rng, mask, height, len(word), effects, beside), box, word, face)
+    return Scene(compose(rng, mask, height, len(word), effects, distractors), box, word, face)

@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +37,7 @@ from kdltr.data.words import draw_word
 
 __all__ = [
     "EFFECTS", "EFFECTS_VERSION", "GENERATOR_VERSION", "SPLITS", "Camera", "arrays",
-    "checked_effects", "draw_scene", "generate", "generate_files", "render_word",
+    "checked_effects", "draw_scene", "generate", "generate_files", "render_word", "source",
     "write_textzoom_like",
 ]
 
@@ -78,13 +79,26 @@ def checked_effects(effects: Collection[str]) -> tuple[str, ...]:
 
     Raises ``ValueError`` for one that there is not.
     """
-    for name in (effects,) if isinstance(effects, str) else effects:
+    effects = (effects,) if isinstance(effects, str) else tuple(effects)
+    for name in effects:
         if name not in EFFECTS:
             near = difflib.get_close_matches(name, EFFECTS, 1, 0.0)[0]
             raise ValueError(
                 f"expected effects of {', '.join(EFFECTS)}; found {name!r}; did you mean {near!r}?"
             )
     return tuple(name for name in EFFECTS if name in effects)
+
+
+def source(split: str, seed: int, effects: Collection[str] = ()) -> dict[str, Any]:
+    """All that the pairs of a split depend on, as JSON values, to be recorded beside them.
+
+    Raises ``ValueError`` for an unknown split or effect.
+    """
+    _split_id(split)
+    made_from = {"split": split, "seed": seed, "generator_version": GENERATOR_VERSION}
+    if effects := checked_effects(effects):
+        made_from |= {"effects": list(effects), "effects_version": EFFECTS_VERSION}
+    return made_from
 
 
 def draw_scene(
@@ -110,11 +124,11 @@ def _pair(
     scene, difficulty, rng = draw_scene(split, index, seed, effects)
     close = Camera.close(rng)
     if "lens" in effects and rng.random() < 0.4:  # sharp pictures are the rule, also here
-        close = close.roughened(rng)
+        close = close.varied(rng)
     hr = close.capture(scene.pixels, scene.box, rng)
     far = Camera.far(rng, difficulty)
     if "lens" in effects:
-        far = far.roughened(rng)
+        far = far.varied(rng)
     return hr, far.capture(scene.pixels, scene.box, rng), scene.word
 
 
@@ -232,11 +246,7 @@ def write_textzoom_like(
     folders = {}
     for split, size in sizes.items():
         folder = folders[split] = Path(path) / split
-        settings = {
-            "split": split, "pairs": size, "seed": seed, "generator_version": GENERATOR_VERSION,
-        }
-        if effects:
-            settings |= {"effects": list(effects), "effects_version": EFFECTS_VERSION}
+        settings = source(split, seed, effects) | {"pairs": size}
         pairs = _logged(_all_files(split, size, seed, workers, effects), split, size)
         write_generated(folder, settings, size, PairedWords, partial(write_pairs, records=pairs))
     return folders

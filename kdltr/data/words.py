@@ -152,17 +152,16 @@ def draw_word(rng: np.random.Generator, varied: bool = False) -> str:
     `varied` mixes in more of what no dictionary holds: numbers, prices, dates, codes,
     abbreviations, and letters that are no word.
     """
-    while varied:
-        kind = rng.random()
-        if kind < 0.6:
-            break
-        maker = (_scrambled if kind < 0.75 else _number if kind < 0.88 else _abbreviated
-                 if kind < 0.94 else _code)  # fmt: skip
-        word = maker(rng)
-        if 0 < len(word) <= MAX_LENGTH and not is_blocked(word):
-            return word
     while True:
         kind = rng.random()
+        if varied and kind < 0.4:
+            maker = (_scrambled if kind < 0.15 else _number if kind < 0.28
+                     else _abbreviated if kind < 0.34 else _code)  # fmt: skip
+            word = maker(rng)
+            if 0 < len(word) <= MAX_LENGTH and not is_blocked(word):
+                return word
+            continue
+        kind = rng.random() if varied else kind
         maker = (
             _plain if kind < 0.83 else _punctuated if kind < 0.91 else _number if kind < 0.97
             else _code

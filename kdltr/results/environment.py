@@ -18,7 +18,7 @@ from kdltr.data.environments import environment
 from kdltr.data.folder import is_folder
 from kdltr.processor import cpu_model
 from kdltr.data.lmdb import PairedWords, Words, open_pairs, open_words
-from kdltr.data.mapped import is_shards
+from kdltr.data.shards import is_shards
 
 ROOT = Path(__file__).resolve().parents[2]
 # Those whose version can change a number; pinned in constraints.txt.

@@ -85,10 +85,12 @@ def photographs_table(result: Path) -> str:
         line = dict(zip(("reader", "method"), reader, strict=True))
         for subset, row in mine.items():
             line["all" if subset == AVERAGE else subset] = f"{row.extra['correct']} of {row.n}"
-        line["95 % interval"] = f"{mine[AVERAGE].low:.0f} to {mine[AVERAGE].high:.0f} %"
+        whole = mine.get(AVERAGE, row)  # a single set has no average
+        line["95 % interval"] = f"{whole.low:.0f} to {whole.high:.0f} %"
         line["one word"] = f"{times[reader].value:.1f} ms"
         lines.append(line)
-    return to_markdown(pd.DataFrame(lines), caption=f"16×64 pixels; time of one thread. {PROTOCOL}")
+    caption = f"{whole.table.capitalize()}; time of one thread. {PROTOCOL}"
+    return to_markdown(pd.DataFrame(lines), caption=caption)
 
 
 # By the run that made the result.

@@ -155,6 +155,14 @@ class PretrainConfig(_Settings):
         _check_model(self.model)
         _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE)
         self._require("augment", self.augment >= 0, "at least 0")
+        self._require("workers", self.workers >= 0, "at least 0")
+        self._require("validation_words", self.validation_words >= 1, "at least 1")
+        self._require("minutes", self.minutes is None or self.minutes > 0, "above 0, or None")
+        made = {name: getattr(self, name) for name in ("split", "data_seed", "effects")}
+        own = {field.name: field.default for field in dataclasses.fields(self)}
+        if self.shards and (given := [name for name in made if made[name] != own[name]]):
+            raise ValueError(f"shards have a split, seed and effects of their own, found "
+                             f"{', '.join(given)} too; leave them out")
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every", "log_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
 

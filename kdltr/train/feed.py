@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from kdltr.data.batches import epoch_batches, steps_per_epoch
 from kdltr.data.loader import WordPairs
-from kdltr.data.mapped import Shards
-from kdltr.data.synthetic import arrays
+from kdltr.data.shards import Shards
+from kdltr.data.synthetic import arrays, source
 from kdltr.train.config import PretrainConfig
 
 Batch = tuple[Tensor, list[str]]  # pictures (B, 3, H, W) uint8, and their B words
@@ -32,17 +32,23 @@ class Pictures:
         size: (H, W).
         pin: page-locked memory, for copies to a GPU that the host does not wait for.
 
+    Attributes:
+        source: what the pairs are made from, as `kdltr.data.synthetic.source` has it.
+
     Raises:
         kdltr.data.DataError: no shards, or of another size.
     """
 
     def __init__(self, config: PretrainConfig, size: tuple[int, int], pin: bool = False) -> None:
         self.config, self.size, self.pin, self.shards = config, tuple(size), pin, None
-        self.made = {"split": config.split, "seed": config.data_seed, "effects": config.effects}
+        self.source = source(config.split, config.data_seed, config.effects)
         if config.shards:
             self.shards = Shards(config.shards)
             self.shards.check_sizes(**{config.image: self.size})
-            self.made = {name: self.shards.settings[name] for name in self.made}
+            self.source = self.shards.settings
+        # Arguments of `kdltr.data.synthetic.arrays`.
+        self.made = {"split": self.source["split"], "seed": self.source["seed"],
+                     "effects": self.source.get("effects", ())}
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Those of the steps from ``first`` on."""

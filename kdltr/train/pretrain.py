@@ -66,7 +66,8 @@ def pretrain(
         _decayed(model, config.weight_decay), config.learning_rate, betas=(0.9, 0.99), fused=True
     )
     model, optimiser = accelerator.prepare(model, optimiser)
-    state = RunState(run, config.to_dict(), model, optimiser)
+    settings = config.to_dict() | {"source": pictures.source}
+    state = RunState(run, settings, model, optimiser)
     step, best = state.load()
     first_step = step
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -74,7 +75,7 @@ def pretrain(
         config.learning_rate, total_steps=config.steps + 1, pct_start=config.warmup,
         cycle_momentum=False, last_epoch=step - 1 if step else -1,
     )
-    write_json(run / "config.json", config.to_dict())
+    write_json(run / "config.json", settings)
     metrics = History(run / "metrics.csv", step, run / "tensorboard")
     validation = History(run / "validation.csv", step)
     held_out = pictures.held_out()
@@ -138,7 +139,7 @@ def pretrain(
         labels={},
         seconds=seconds,
         pairs_per_second=(step - first_step) * config.batch_size / seconds,
-        config=config.to_dict(),
+        config=settings,
     )
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from kdltr.bench import feeding
-from kdltr.data.shards import Shards, write_shards
+from kdltr.data.render_shards import write_shards
+from kdltr.data.shards import Shards
 
 
 @pytest.fixture(scope="module")

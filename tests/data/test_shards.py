@@ -6,18 +6,20 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
-from kdltr.data import DataError, shards
+from kdltr.data import DataError, render_shards
 from kdltr.data.loader import load_pairs
-from kdltr.data.mapped import Shards, write_shard
-from kdltr.data.synthetic import arrays
+from kdltr.data.render_shards import write_shards
+from kdltr.data.shards import Shards, write_shard
+from kdltr.data.synthetic import arrays, source
 from kdltr.results import data_hashes
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Ten pairs in shards of four, four and two."""
-    return shards.write_shards(tmp_path_factory.mktemp("shards") / "s", 10, seed=5, size=4)
+    return write_shards(tmp_path_factory.mktemp("shards") / "s", 10, seed=5, size=4)
 
 
 def names(folder):
@@ -28,8 +30,7 @@ def test_the_pairs_are_those_of_the_generator_in_any_order(folder):
     hr, lr, words = arrays("train1", 10, 5)
     found = Shards(folder)
     assert len(found) == 10 and found.words == words
-    assert found.settings | {"generator_version": 0, "effects_version": 0} == {
-        "split": "train1", "seed": 5, "effects": [], "generator_version": 0, "effects_version": 0}
+    assert found.settings == source("train1", 5)
     chosen = torch.tensor([9, 0, 4, 3, 3])
     for image, whole in (("hr", hr), ("lr", lr)):
         pictures, labels = found.batch(chosen, image)
@@ -59,37 +60,37 @@ def test_load_pairs_takes_shards_of_the_stored_sizes_alone(folder):
 
 
 def test_a_hash_tells_shards_apart(folder, tmp_path):
-    other = shards.write_shards(tmp_path / "other", 10, seed=6, size=10)
-    same = shards.write_shards(tmp_path / "same", 10, seed=5, size=10)
+    other = write_shards(tmp_path / "other", 10, seed=6, size=10)
+    same = write_shards(tmp_path / "same", 10, seed=5, size=10)
     digests = [entry["sha256"] for entry in data_hashes([folder, other, same]).values()]
     assert digests[0] == digests[2] != digests[1]
 
 
 def test_complete_shards_are_left_alone_and_more_are_added(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    folder = shards.write_shards(tmp_path, 6, seed=5, size=4)
+    folder = write_shards(tmp_path, 6, seed=5, size=4)
     files = sorted(folder.iterdir())
     before = [file.stat().st_ino for file in files]
-    shards.write_shards(tmp_path, 6, seed=5, size=4)
+    write_shards(tmp_path, 6, seed=5, size=4)
     assert "2 of 2 shards are there already" in caplog.text
     assert [file.stat().st_ino for file in files] == before
     files[0].write_bytes(files[0].read_bytes()[:-1])  # cut short
-    shards.write_shards(tmp_path, 11, seed=5, size=4)
+    write_shards(tmp_path, 11, seed=5, size=4)
     assert "0 of 3 shards are there already" in caplog.text  # one cut, one too short, one missing
     assert Shards(folder).words == arrays("train1", 11, 5)[2]
     inode = files[0].stat().st_ino
-    shards.write_shards(tmp_path, 4, seed=5, size=4)
+    write_shards(tmp_path, 4, seed=5, size=4)
     assert names(folder) == ["00000.safetensors"] and files[0].stat().st_ino == inode
 
 
 def test_workers_change_nothing(folder, tmp_path):
-    again = shards.write_shards(tmp_path, 10, seed=5, size=4, workers=2)
+    again = write_shards(tmp_path, 10, seed=5, size=4, workers=2)
     for name in names(folder):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_effects_reach_the_generator_and_the_record(tmp_path):
-    shards.write_shards(tmp_path, 3, seed=5, effects=("lens", "ink"))
+    write_shards(tmp_path, 3, seed=5, effects=("lens", "ink"))
     found = Shards(tmp_path)
     assert found.settings["effects"] == ["ink", "lens"]
     hr, lr, words = arrays("train1", 3, 5, effects=("ink", "lens"))
@@ -105,11 +106,11 @@ def pictures(n):
 def test_a_gap_a_stranger_and_a_damaged_file_are_named(folder, tmp_path):
     with pytest.raises(DataError, match="expected shards .* found none; render them"):
         Shards(tmp_path / "absent")
-    copy = shards.write_shards(tmp_path / "copy", 10, seed=5, size=4)
+    copy = write_shards(tmp_path / "copy", 10, seed=5, size=4)
     (copy / "00001.safetensors").unlink()
     with pytest.raises(DataError, match=r"00002.*'start': 4.*'start': 8.*a shard is missing"):
         Shards(copy)
-    shards.write_shards(copy, 10, seed=5, size=4)
+    write_shards(copy, 10, seed=5, size=4)
     made = Shards(copy).settings | {"start": 4, "pairs": 4, "seed": 6}
     write_shard(copy / "00001.safetensors", *pictures(4), ["a"] * 4, made)
     with pytest.raises(DataError, match=r"'seed': 5.*found.*'seed': 6"):
@@ -118,6 +119,19 @@ def test_a_gap_a_stranger_and_a_damaged_file_are_named(folder, tmp_path):
         (copy / "00001.safetensors").write_bytes(content)
         with pytest.raises(DataError, match=r"00001.*damaged file"):
             Shards(copy)
+
+
+def test_files_of_others_are_neither_overwritten_nor_removed(tmp_path):
+    save_file({"weight": np.zeros(3)}, tmp_path / "00007.safetensors")
+    with pytest.raises(DataError, match=r"no files but shards, found 00007\.safetensors"):
+        write_shards(tmp_path, 2, seed=5)
+    assert names(tmp_path) == ["00007.safetensors"]
+
+
+def test_as_many_labels_as_pictures_or_none_is_written(tmp_path):
+    with pytest.raises(DataError, match="'HR': 2, 'LR': 2, 'labels': 1, 'pairs': 2"):
+        write_shard(tmp_path / "0.safetensors", *pictures(2), ["a"], {"start": 0, "pairs": 2})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_label_with_a_line_break_is_refused(tmp_path):
@@ -131,12 +145,12 @@ def test_a_label_with_a_line_break_is_refused(tmp_path):
 ])
 def test_bad_settings_write_nothing(tmp_path, wrong):
     with pytest.raises(ValueError, match="expected"):
-        shards.write_shards(**{"path": tmp_path / "x", "n": 1, "seed": 1} | wrong)
+        write_shards(**{"path": tmp_path / "x", "n": 1, "seed": 1} | wrong)
     assert not (tmp_path / "x").exists()
 
 
 def test_the_command_line(tmp_path):
-    shards.main([str(tmp_path), "--pairs", "3", "--seed", "5", "--workers", "1", "--size", "2",
-                 "--split", "train2"])
+    render_shards.main([str(tmp_path), "--pairs", "3", "--seed", "5", "--workers", "1",
+                        "--size", "2", "--split", "train2"])
     assert Shards(tmp_path).words == arrays("train2", 3, 5)[2]
     assert names(tmp_path) == ["00000.safetensors", "00001.safetensors"]

@@ -12,7 +12,7 @@ import pytest
 
 from kdltr.data import fonts, synthetic, words
 from kdltr.data.camera import DIFFICULTIES, Camera
-from kdltr.data.lettering import draw_mask
+from kdltr.data.lettering import bend, draw_mask, letterforms
 from kdltr.data.lmdb import PairedWords
 from kdltr.data.loader import load_pairs
 from kdltr.data.scene import render_word
@@ -271,9 +271,49 @@ def test_bad_settings_write_nothing(tmp_path, sizes, seed, workers):
     assert not (tmp_path / "x").exists()
 
 
+def test_without_effects_the_scenes_are_those_of_version_1():
+    """What the shipped teachers learned from, and the words of the reference results."""
+    golden = [  # word, face, box, mean pixel, difficulty, the next random number
+        ("SUSPECTED", "AmaticSC-Regular.ttf", (12, 12, 184, 58), 194.697, "hard", 21990),
+        ("everything", "STIXGeneralBol.ttf", (12, 12, 158, 42), 62.099, "easy", 675785),
+        ("conflicting,", "DejaVuSansMono-Oblique.ttf", (12, 12, 227, 44), 122.764, "hard", 151775),
+        ("I", "Lato-Regular.ttf", (12, 12, 46, 50), 49.559, "easy", 185430),
+    ]
+    for index, (word, file, box, mean, difficulty, following) in enumerate(golden):
+        scene, found, rng = synthetic.draw_scene("train1", index, 7)
+        assert (scene.word, scene.face.file, scene.box, found) == (word, file, box, difficulty)
+        assert scene.pixels.mean() == pytest.approx(mean, abs=0.05)
+        assert int(rng.integers(10**6)) == following
+
+
+def test_other_weights_and_shapes_leave_the_word_whole():
+    rng = np.random.Generator(np.random.SFC64(1))
+    face = next(face for face in fonts.faces() if face.file == "DejaVuSans-Bold.ttf")
+    mask = draw_mask("Hamburg", face, 40)
+    ink = (mask > 127).sum() / mask.size
+    for _ in range(60):
+        changed = letterforms(mask, rng)
+        assert 0.4 * ink < (changed > 127).sum() / changed.size < 2.2 * ink
+        shaped = bend(mask, 40.0, rng)
+        _, _, width, height = cv2.boundingRect((shaped > 60).astype(np.uint8))
+        assert width > 0.45 * mask.shape[1] * 40 / mask.shape[0] and height >= 25
+        parts, _ = cv2.connectedComponents((shaped > 127).astype(np.uint8))
+        assert parts >= 7  # no letter is lost
+
+
+def test_a_varied_camera_reaches_beyond_and_keeps_its_fields_valid():
+    rng = np.random.Generator(np.random.SFC64(2))
+    far = [Camera.far(rng, "hard") for _ in range(300)]
+    varied = [camera.varied(rng) for camera in far]
+    assert max(camera.blur[0] for camera in varied) > 1.3 * max(camera.blur[0] for camera in far)
+    assert max(abs(camera.shift[0]) for camera in varied) > 6.0
+    assert min(camera.contrast for camera in varied) < 0.7
+    assert any(camera.fringe for camera in varied) and not all(camera.fringe for camera in varied)
+    assert all(30 <= camera.quality <= 95 and camera.noise > 0 for camera in varied)
+
+
 def test_each_effect_changes_pictures_and_only_words_changes_the_first_word():
     plain = list(synthetic.generate_files("train1", 12, 5))
-    assert list(synthetic.generate_files("train1", 12, 5, effects=())) == plain
     for effect in synthetic.EFFECTS:
         found = list(synthetic.generate_files("train1", 12, 5, effects=[effect]))
         assert found == list(synthetic.generate_files("train1", 12, 5, effects=[effect])), effect

@@ -7,7 +7,7 @@ import torch
 
 from kdltr.data import DataError
 from kdltr.data.batches import epoch_batches
-from kdltr.data.shards import write_shards
+from kdltr.data.render_shards import write_shards
 from kdltr.data.synthetic import arrays
 from kdltr.evaluate import images_for
 from kdltr.models import create_model

@@ -8,10 +8,10 @@ import torch
 
 from kdltr.checkpoint import CheckpointError, read_weights, save_weights
 from kdltr.data import DataError
-from kdltr.data.shards import write_shards
+from kdltr.data.render_shards import write_shards
 from kdltr.evaluate import evaluate
 from kdltr.models import create_model
-from kdltr.train import PretrainConfig, pretrain
+from kdltr.train import PretrainConfig, ResumeError, pretrain
 from tests.train.conftest import ABINET_SIZES as SIZES
 
 
@@ -135,3 +135,21 @@ def test_wrong_settings_are_named(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=name):
         config("x", **wrong)
+
+
+def test_shards_have_a_seed_and_effects_of_their_own_which_are_recorded(tmp_path):
+    for wrong in ({"effects": ["ink"]}, {"data_seed": 2}):
+        with pytest.raises(ValueError, match="shards have a split, seed and effects of their own"):
+            PretrainConfig(output_dir="x", shards="y", **wrong)
+    path = write_shards(tmp_path / "shards", 8, seed=3, effects=["lens"])
+    result = pretrain(config(tmp_path / "run", shards=str(path), steps=1))
+    assert result.config["source"]["seed"] == 3 and result.config["source"]["effects"] == ["lens"]
+    write_shards(path, 8, seed=3, effects=["ink"])  # the same folder, other pictures
+    with pytest.raises(ResumeError, match="source"):
+        pretrain(config(tmp_path / "run", shards=str(path), steps=1))
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"workers": -1}, {"validation_words": 0}])
+def test_settings_out_of_range_are_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        PretrainConfig(output_dir="x", **wrong)
