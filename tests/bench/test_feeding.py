@@ -26,11 +26,11 @@ def test_batches_are_read_in_order_and_at_random(shards, monkeypatch):
 
 
 def test_it_prints_a_line_for_each(shards, monkeypatch, capsys):
-    monkeypatch.setattr(feeding, "rendering", lambda workers, pairs: 1000.0 * workers + pairs)
+    monkeypatch.setattr(feeding, "rendering", lambda workers, pairs, effects: 1000.0 * workers + pairs)
     feeding.main([str(shards), "--workers", "3", "--pairs", "7", "--batch-size", "4",
                   "--device", "cpu"])
     said = capsys.readouterr().out
-    assert "3007  rendering, 3 processes" in said and "augmenting on cpu" in said
+    assert "3007  rendering, 3 processes, 0 effects" in said and "augmenting on cpu" in said
     assert said.count("reading 9 pairs") == 2 and f"{torch.get_num_threads()} threads" in said
     with pytest.raises(SystemExit):
         feeding.main([str(shards), "--batch-size", "10"])
@@ -38,6 +38,7 @@ def test_it_prints_a_line_for_each(shards, monkeypatch, capsys):
 
 def test_every_process_renders_words_of_its_own(monkeypatch):
     asked = []
-    monkeypatch.setattr(feeding, "arrays", lambda split, n, seed, start=0: asked.append((start, n)))
-    assert feeding._rendering_rate((20, 2)) > 0
-    assert asked == [(0, 10), (40, 20)]
+    monkeypatch.setattr(feeding, "arrays", lambda split, n, seed, start=0, effects=(): (
+        asked.append((start, n, effects))))
+    assert feeding._rendering_rate((20, 2, ("ink",))) > 0
+    assert asked == [(0, 10, ("ink",)), (40, 20, ("ink",))]
