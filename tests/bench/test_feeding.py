@@ -26,7 +26,7 @@ def test_batches_are_read_in_order_and_at_random(shards, monkeypatch):
 
 
 def test_it_prints_a_line_for_each(shards, monkeypatch, capsys):
-    monkeypatch.setattr(feeding, "rendering", lambda workers, pairs, effects: 1000.0 * workers + pairs)
+    monkeypatch.setattr(feeding, "rendering", lambda workers, pairs, _: 1000.0 * workers + pairs)
     feeding.main([str(shards), "--workers", "3", "--pairs", "7", "--batch-size", "4",
                   "--device", "cpu"])
     said = capsys.readouterr().out

@@ -40,10 +40,20 @@ def test_counts_equal_the_published_ones():
 
 def test_no_invented_hash_and_every_source_is_given():
     entries = read_manifest()
-    assert [name for name, entry in entries.items() if entry.sha256] == []
+    shipped = {name for name in entries if name.startswith("weights/")}
+    assert {name for name, entry in entries.items() if entry.sha256} == shipped
     assert entries["parseq"].sha256_prefix == "bb5792a6"
     assert entries["parseq"].sha256_prefix in entries["parseq"].path
-    assert all(entry.source.startswith("https://") for entry in entries.values())
+    assert all(entry.source.startswith("https://") for name, entry in entries.items()
+               if name not in shipped)
+
+
+def test_the_shipped_weights_are_those_of_the_manifest(tmp_path):
+    files = {f"weights/{path.stem}" for path in (manifest.DATA / "weights").glob("*.safetensors")}
+    assert files == {name for name in read_manifest() if name.startswith("weights/")}
+    (tmp_path / "weights").symlink_to(manifest.DATA / "weights")  # verified.json goes elsewhere
+    for name in files:
+        assert verify(name, tmp_path).path.with_suffix(".card.json").is_file()
 
 
 def test_readme_names_every_entry():
