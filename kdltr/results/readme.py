@@ -20,7 +20,7 @@ from kdltr.scores import PROTOCOL
 _COSTS = {
     "training step": ("training step", "total", "kdltr", 0),
     "plain ÷ kdltr": ("training step", "total", "plain ÷ kdltr", 2),
-    "student's share of the floor": ("training step", "student's work of the floor", "kdltr", 0),
+    "student's work, of the floor": ("training step", "student's work of the floor", "kdltr", 0),
     "peak memory": ("training step", "peak memory", "kdltr", 0),
     "peak, plain ÷ kdltr": ("training step", "peak memory", "plain ÷ kdltr", 2),
     "reading": ("reading", "images a second", "kdltr", 1),
