@@ -58,7 +58,7 @@ def test_what_one_run_writes_the_next_reads(runs):
 def test_each_effect_is_left_out_once_and_all_else_is_equal(runs):
     ablation = parameters_of(runs["ablation"], ROOT)
     assert ablation["left_out"] == list(EFFECTS) and not ablation["train"]
-    config = PretrainConfig.from_dict({"output_dir": "x"} | ablation["ablation"])
+    config = PretrainConfig.from_dict({"output_dir": "x"} | ablation["training"])
     assert config.image == "lr" and (ROOT / config.start_from).is_file()
 
 
