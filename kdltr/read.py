@@ -29,7 +29,8 @@ from kdltr.data.records import ImageError
 from kdltr.models import Recogniser, create_model, list_models, nearest
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "data" / "weights"
-DEFAULT_MODEL = "parseq_nano_ltr"
+# What reads photographs best of what is shipped (README), without ".safetensors".
+DEFAULT_WEIGHTS = "parseq_nano_ltr_photo"
 _CHARSETS = {charset.name: charset for charset in (ALNUM36, ASCII94)}
 
 
@@ -42,8 +43,8 @@ def load_recogniser(
 
     Args:
         checkpoint: weights in any layout kdltr reads; the shipped ones of `model` if None.
-        model: a name of `list_models`; if None, the one that the checkpoint's metadata names, or
-            the small student if there is no checkpoint either.
+        model: a name of `list_models`; if None, the one that the checkpoint's metadata names. With
+            neither model nor checkpoint, the shipped student that reads photographs best.
         device: where it goes.
 
     Raises:
@@ -53,12 +54,12 @@ def load_recogniser(
     if model is not None and model not in list_models():
         raise ValueError(f"unknown model {model!r}{nearest(model, list_models())}")
     if checkpoint is None:
-        checkpoint = WEIGHTS / f"{model or DEFAULT_MODEL}.safetensors"
-        model = model or DEFAULT_MODEL
+        checkpoint = WEIGHTS / f"{model or DEFAULT_WEIGHTS}.safetensors"
         if not checkpoint.is_file():
-            shipped = sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+            shipped = sorted(file.stem for file in WEIGHTS.glob("*.safetensors")
+                             if file.stem in list_models())
             raise CheckpointError(
-                f"no weights of {model} at {checkpoint}; shipped are those of "
+                f"no weights {checkpoint.stem} at {checkpoint}; shipped are those of "
                 f"{', '.join(shipped) or 'no model'}: name a file with --checkpoint"
             )
     metadata = _metadata(Path(checkpoint))
@@ -97,8 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kdltr.read", description="Read word images.")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file of one word")
     parser.add_argument("--model", metavar="NAME", help="a model's name; default: the one that "
-                        f"the checkpoint names, {DEFAULT_MODEL} for the shipped weights")
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: the shipped ones")
+                        "the checkpoint names")
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: the shipped ones of "
+                        f"the model, {DEFAULT_WEIGHTS} if none is named")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, …; default: cpu")
     options = parser.parse_args(arguments)

@@ -111,10 +111,12 @@ def test_shipped_weights_are_found_from_anywhere(capsys, checkpoint, images, tmp
     monkeypatch.setattr(read, "WEIGHTS", tmp_path / "weights")
     monkeypatch.chdir(tmp_path)
     status, _, err = run(capsys, images[0])
-    assert status == 2 and "no weights of parseq_nano_ltr" in err and "no model" in err
+    assert status == 2 and f"no weights {read.DEFAULT_WEIGHTS} at" in err and "no model" in err
     (tmp_path / "weights").mkdir()
-    os.link(checkpoint, tmp_path / "weights" / "parseq_nano_ltr.safetensors")
+    os.link(checkpoint, tmp_path / "weights" / f"{read.DEFAULT_WEIGHTS}.safetensors")
     assert run(capsys, images[0])[0] == 0
+    os.link(checkpoint, tmp_path / "weights" / "parseq_nano_ltr.safetensors")
+    assert run(capsys, images[0], "--model", "parseq_nano_ltr")[0] == 0
     status, _, err = run(capsys, images[0], "--model", "parseq")
     assert status == 2 and "shipped are those of parseq_nano_ltr" in err
 
