@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file of one word")
     parser.add_argument("--model", metavar="NAME", help="a model's name; default: the one that "
                         "the checkpoint names")
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: the shipped ones of "
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights; default: those shipped of "
                         f"the model, {DEFAULT_WEIGHTS} if none is named")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, …; default: cpu")
