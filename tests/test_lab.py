@@ -44,7 +44,7 @@ def words():
 
 @pytest.fixture(scope="module")
 def readers():
-    return load_recogniser(WEIGHTS / "parseq_nano.safetensors"), load_recogniser(model="parseq_nano_ltr")
+    return load_recogniser(model="parseq_nano"), load_recogniser(model="parseq_nano_ltr")
 
 
 def parts(widget: widgets.Widget) -> Iterator[widgets.Widget]:
