@@ -26,7 +26,6 @@ from kdltr.data.synthetic import arrays
 from kdltr.read import load_recogniser
 
 ROOT = Path(__file__).parents[1]
-WEIGHTS = ROOT / "data/weights"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
                 None)  # fmt: skip
 # Headless, as root, and without looking for a network.
