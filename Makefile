@@ -50,7 +50,7 @@ quick: $(STAMP)  ## data, teacher, student, tables, report on the CPU: results/q
 paper: $(STAMP)  ## the same with TextZoom and the released teacher (data/README.md)
 	@$(BIN)/python -m kdltr.workflow --profile paper --cores $(CORES) -- $(SNAKEMAKE)
 
-cpu: $(STAMP)  ## the small PARSeq for photographs, an hour and a half on two cores (params/cpu)
+cpu: $(STAMP)  ## the small PARSeq for photographs, about an hour on two cores (params/cpu)
 	@$(BIN)/python -m kdltr.workflow --profile cpu --cores $(CORES) -- $(SNAKEMAKE)
 
 gpu: $(STAMP)  ## teachers and students of full size on a GPU, from generated words (params/gpu)

@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from kdltr.data.environments import environment
-from kdltr.data.folder import is_folder
+from kdltr.data.folder import PairFolder, is_folder
 from kdltr.processor import cpu_model
 from kdltr.data.lmdb import PairedWords, Words, open_pairs, open_words
 from kdltr.data.shards import is_shards
@@ -109,7 +109,7 @@ def _open(path: str | os.PathLike):
     if is_shards(path):
         return open_pairs(path)
     if is_folder(path):
-        paired = any(Path(path).glob("*.hr.png"))
+        paired = PairFolder.holds(path)
         return open_pairs(path) if paired else open_words(path)
     with environment(path).begin() as transaction:
         paired = transaction.get(b"image-000000001") is None
