@@ -77,7 +77,7 @@ lab: $(STAMP)  ## JupyterLab on notebooks/
 	$(BIN)/jupyter lab notebooks
 
 report: $(STAMP)  ## report.html of PROFILE again, from the results there are
-	@$(BIN)/python -m kdltr.report --profile $(PROFILE)
+	@$(BIN)/python -m kdltr.results.report --profile $(PROFILE)
 
 publish: $(STAMP)  ## copy the results of PROFILE to results/reference/, which README quotes
 	@$(BIN)/python -m kdltr.workflow publish --profile $(PROFILE)

@@ -45,7 +45,7 @@ for run in plan.runs:
         resources:
             gpu=run.gpu,
         shell:
-            "exec {python:q} -m kdltr.notebook {input.notebook} {params.executed} {params.files}"
+            "exec {python:q} -m kdltr.workflow.notebook {input.notebook} {params.executed} {params.files}"
             " -p output_dir {params.folder} -p run {params.name} --label {params.label:q}"
             " --threads {params.threads} --record {params.folder}/.workflow/jobs/{params.name}.json"
 
@@ -60,4 +60,4 @@ if plan.report:
         params:
             key=plan.report_key,
         shell:
-            "exec {python:q} -m kdltr.report --profile {plan.profile}"
+            "exec {python:q} -m kdltr.results.report --profile {plan.profile}"

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kdltr.atomic import atomic_path
+from kdltr.files import atomic_path
 
 # Where the released files keep the model, and what data-parallel wrappers put before each name.
 _CONTAINERS = ("state_dict_G", "model", "state_dict")

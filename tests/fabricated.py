@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kdltr import compare, plots
 from kdltr.data.corruptions import KINDS
+from kdltr.evaluation import compare
+from kdltr.evaluation.scores import combine, score
 from kdltr.results import Row, collect, published_counts, recompute, write_result
-from kdltr.scores import combine, score
+from kdltr.results.figures import plots
 
 HASH = {"sha256": "0" * 64, "samples": 4}
 

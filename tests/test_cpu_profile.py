@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdltr.data.synthetic import EFFECTS
-from kdltr.notebook import check_parameters
+from kdltr.generator.synthetic import EFFECTS
 from kdltr.train import PretrainConfig
+from kdltr.workflow.notebook import check_parameters
 from kdltr.workflow.plan import load_plan
 from tests.test_paper import CROSS_ENTROPY, config_of, parameters_of
 

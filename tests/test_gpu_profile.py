@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdltr.data.render_shards import write_shards
+from kdltr.generator.render_shards import write_shards
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, PretrainConfig, distill, pretrain
 from kdltr.workflow.plan import load_plan

@@ -8,8 +8,8 @@ import nbformat
 import pytest
 import yaml
 
-from kdltr.notebook import check_parameters
 from kdltr.workflow import plan
+from kdltr.workflow.notebook import check_parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

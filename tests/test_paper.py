@@ -22,11 +22,10 @@ from kdltr.data.images import encode_png
 from kdltr.data.lmdb import PairedWords, write_pairs, write_words
 from kdltr.data.manifest import read_manifest
 from kdltr.models import create_model
-from kdltr.notebook import check_parameters, read_parameters
-from kdltr.results import beside_published, read_result
-from kdltr.robustness import recompute_tables
+from kdltr.results import beside_published, read_result, recompute
 from kdltr.train import DistillConfig, distill
 from kdltr.train.distill import rate_factor
+from kdltr.workflow.notebook import check_parameters, read_parameters
 from kdltr.workflow.plan import load_plan, names_to_verify
 from tests.golden.fill import fill_state_dict
 
@@ -331,7 +330,7 @@ def test_the_whole_profile_runs_from_data_and_checkpoints_to_the_report(complete
     }  # fmt: skip
     tables = [documents[name] for name in ("05_benchmarks", "06_robustness")]
     for found in tables:  # without a model
-        again = recompute_tables(found.predictions(), averaged=["Benchmarks"])
+        again = recompute(found.predictions(), averaged=["Benchmarks"])
         assert again == found.rows
 
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*") if path.is_file()}

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from kdltr.bench.subject import words_of_length
-from kdltr.efficiency import (
+from kdltr.evaluation.efficiency import (
     PUBLISHED_STEPS,
     multiply_adds,
     parameters,

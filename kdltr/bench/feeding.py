@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kdltr.bench.clock import TOTAL, interleave
 from kdltr.data.shards import Shards
-from kdltr.data.synthetic import arrays
+from kdltr.generator.synthetic import arrays
 from kdltr.train.augment import augment
 from kdltr.train.feed import shuffled
 
@@ -27,7 +27,7 @@ def rendering(workers: int, pairs: int = 1000, effects: Collection[str] = ()) ->
 
     Args:
         pairs: that each renders.
-        effects: of `kdltr.data.synthetic.EFFECTS`.
+        effects: of `kdltr.generator.synthetic.EFFECTS`.
     """
     context = multiprocessing.get_context("spawn")
     tasks = [(pairs, number, tuple(effects)) for number in range(workers)]

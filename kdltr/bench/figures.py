@@ -13,8 +13,8 @@ from kdltr.bench.clock import TOTAL, exponent
 from kdltr.bench.growth import curves
 from kdltr.bench.measure import WORK
 from kdltr.bench.rows import KDLTR, PLAIN, STEP
-from kdltr.plots import COLOURS, _figure, _tidy
 from kdltr.results import Row, to_frame
+from kdltr.results.figures.plots import COLOURS, _figure, _tidy
 
 
 def parts_of_a_step(rows: Sequence[Row]) -> Figure:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from kdltr import export
+from kdltr.apps import export
 from kdltr.bench import plain
-from kdltr.bench.clock import TOTAL, interleave
+from kdltr.bench.clock import TOTAL, Laps, Timing, interleave
 from kdltr.bench.measure import matrix_throughput
 from kdltr.bench.rows import KDLTR, ONE, PLAIN, READING, maker, share, times
 from kdltr.bench.subject import Settings, TrainingStep, words_of_length
-from kdltr.efficiency import multiply_adds_of
+from kdltr.evaluation.efficiency import multiply_adds_of
 from kdltr.models import Recogniser
 from kdltr.results import Row
 
@@ -28,7 +29,7 @@ IN_LOOP, ONNX = "teacher in the loop", "ONNX Runtime"
 def reading(recogniser: str, settings: Settings) -> list[Row]:
     """Reading by the student: images a second in batches, latency at batch 1, ratios, the floor.
 
-    As `kdltr.evaluate` has it read (``Recogniser.for_reading``), beside its plain form.
+    As `kdltr.evaluation.evaluate` has it read (``Recogniser.for_reading``), beside its plain form.
     "teacher in the loop" reads the sharp images with the teacher too, as the published evaluation
     does.
     """
@@ -61,6 +62,30 @@ def reading(recogniser: str, settings: Settings) -> list[Row]:
         rows.append(share(make, KDLTR, "reading of the floor", counted,
                           timings[KDLTR][TOTAL].median, matrix_throughput(settings)))
     return rows
+
+
+def milliseconds(
+    readers: Mapping[str, Recogniser], images: torch.Tensor, repeats: int = 3
+) -> dict[str, Timing]:
+    """Time to read a word, one image at a time, from pixels to text; all readers in turn.
+
+    Args:
+        readers: by name; each as `Recogniser.for_reading` has it.
+        images: (N, 3, H, W) uint8 of the readers' size.
+        repeats: rounds over all images, after one that does not count.
+
+    Returns:
+        By reader the milliseconds a word of each round.
+    """
+    def read_all(model: Recogniser, laps: Laps) -> None:
+        for image in images.float() / 255:
+            model.read(image[None])
+
+    actions = {name: partial(read_all, model.for_reading()) for name, model in readers.items()}
+    timings = interleave(actions, repeats, parts=False)
+    scale = 1000 / len(images)
+    return {name: Timing(tuple(scale * seconds for seconds in found[TOTAL].seconds))
+            for name, found in timings.items()}  # fmt: skip
 
 
 def deployed(recogniser: str, settings: Settings) -> list[Row]:

@@ -25,7 +25,7 @@ from kdltr.bench.rows import (
     times,
 )
 from kdltr.bench.subject import Settings, TrainingStep
-from kdltr.efficiency import parameters
+from kdltr.evaluation.efficiency import parameters
 from kdltr.losses import path_distribution
 from kdltr.losses.criterion import WEIGHTS
 from kdltr.results import Row

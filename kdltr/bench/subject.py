@@ -20,7 +20,7 @@ from kdltr.bench import plain as plain_way
 from kdltr.bench.clock import Laps
 from kdltr.charset import END, MAX_LENGTH, Charset
 from kdltr.data.loader import WordPairs
-from kdltr.efficiency import multiply_adds_of
+from kdltr.evaluation.efficiency import multiply_adds_of
 from kdltr.losses import DistillationCriterion
 from kdltr.models import ModelOutput
 from kdltr.models.parseq import PARSeq

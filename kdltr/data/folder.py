@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kdltr.atomic import atomic_path
 from kdltr.data.images import encode_png, read_image
 from kdltr.data.records import (
     DataError,
@@ -20,6 +19,7 @@ from kdltr.data.records import (
     RecordError,
     Word,
 )
+from kdltr.files import atomic_path
 
 LABELS = "labels.tsv"
 

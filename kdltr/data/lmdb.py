@@ -15,7 +15,6 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
-from kdltr.atomic import atomic_path
 from kdltr.data.environments import close, data_file, environment
 from kdltr.data.folder import PairFolder, WordFolder, is_folder, write_folder
 from kdltr.data.images import encode_png, read_image
@@ -29,6 +28,7 @@ from kdltr.data.records import (
     Word,
 )
 from kdltr.data.shards import Shards, is_shards
+from kdltr.files import atomic_path
 
 _FIRST_MAP_SIZE = 64 << 20  # bytes; doubled as needed, and only pages in use reach the disk
 _RECORDS_A_COMMIT = 1000

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import yaml
 
-from kdltr.atomic import write_json
 from kdltr.data.environments import data_file
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
-from kdltr.notebook import repository_root
+from kdltr.files import repository_root, write_json
 
 log = logging.getLogger(__name__)
 DATA = repository_root() / "data"  # where notebooks and workflow look for it too

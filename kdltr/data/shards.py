@@ -3,7 +3,7 @@
 A shard holds ``hr`` (N, 3, 32, 128) and ``lr`` (N, 3, 16, 64), uint8 RGB, and ``words``, the N
 labels in UTF-8 with line breaks between them; its metadata say what it was made from. The files are
 mapped into memory, so that a batch costs the copying of its rows whatever the size of the folder.
-`kdltr.data.render_shards` renders them.
+`kdltr.generator.render_shards` renders them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from kdltr.atomic import atomic_path
 from kdltr.data.records import DataError, EncodedPair, Pair
+from kdltr.files import atomic_path
 
 _FILES = "[0-9]*.safetensors"  # in the order of their numbers; temporary files start with a dot
 _MADE_FROM = "made_from"
@@ -101,7 +101,7 @@ class Shards:
         self._shards = [_Shard(file) for file in shard_files(path)]
         if not self._shards:
             raise DataError(f"{path}: expected shards (00000.safetensors, …), found none; render "
-                            "them with python -m kdltr.data.render_shards")
+                            "them with python -m kdltr.generator.render_shards")
         self._starts = [0, *accumulate(len(shard) for shard in self._shards)]
         first = self._shards[0].settings
         self.settings = {key: first[key] for key in first if key not in _OWN}
@@ -165,7 +165,7 @@ class Shards:
                 raise DataError(
                     f"{self.path}: expected {name} pictures of {tuple(size)}, found "
                     f"{tuple(self.sizes[name])}: a shard keeps one size; take a model that reads "
-                    "it, or render an LMDB (kdltr.data.synthetic.write_textzoom_like)")
+                    "it, or render an LMDB (kdltr.generator.synthetic.write_textzoom_like)")
 
     def _row(self, image: str, index: int) -> np.ndarray:
         index = range(len(self))[index]  # IndexError beyond the end, negative from the end

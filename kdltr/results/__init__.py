@@ -7,12 +7,15 @@
     print(to_markdown(beside_published(rows, same_data=False), caption=PROTOCOL))
 """
 
+from kdltr.evaluation.scores import PROTOCOL
 from kdltr.results.environment import data_hash, data_hashes, git_state, hardware, versions
 from kdltr.results.record import Result, ResultError, read_result, write_result
 from kdltr.results.rows import (
     AVERAGE,
     Row,
+    accuracies,
     collect,
+    collect_tables,
     read_predictions,
     recompute,
     separate,
@@ -30,7 +33,6 @@ from kdltr.results.tables import (
     to_markdown,
     wide,
 )
-from kdltr.scores import PROTOCOL
 
 __all__ = [
     "AVERAGE",
@@ -38,9 +40,11 @@ __all__ = [
     "Result",
     "ResultError",
     "Row",
+    "accuracies",
     "benchmark_figure",
     "beside_published",
     "collect",
+    "collect_tables",
     "data_hash",
     "data_hashes",
     "git_state",

@@ -18,7 +18,7 @@ from kdltr.data.environments import environment
 from kdltr.data.folder import PairFolder, is_folder
 from kdltr.data.lmdb import PairedWords, Words, open_pairs, open_words
 from kdltr.data.shards import is_shards
-from kdltr.processor import cpu_model
+from kdltr.train.state import cpu_model
 
 ROOT = Path(__file__).resolve().parents[2]
 # Those whose version can change a number; pinned in constraints.txt.

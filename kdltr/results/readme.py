@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdltr.atomic import write_text
+from kdltr.evaluation.scores import PROTOCOL
+from kdltr.files import write_text
 from kdltr.results.record import read_result
 from kdltr.results.rows import AVERAGE
 from kdltr.results.tables import SUBSETS, is_published_size, published_accuracy, to_markdown
-from kdltr.scores import PROTOCOL
 
 # Title of a column of `cost_table` → subset, metric and method of its rows, digits.
 _COSTS = {

@@ -20,10 +20,10 @@ import jsonschema
 import numpy as np
 import pandas as pd
 
-from kdltr.atomic import atomic_path, write_json
+from kdltr.evaluation.scores import PROTOCOL
+from kdltr.files import atomic_path, write_json
 from kdltr.results import environment
 from kdltr.results.rows import Row, read_predictions, to_frame, write_predictions
-from kdltr.scores import PROTOCOL
 
 SCHEMA = Path(__file__).with_name("schema.json")
 COMPRESSED_FROM = 20_000  # predictions; fewer are left readable by any editor

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from kdltr.atomic import atomic_path
-from kdltr.scores import Scores, score
+from kdltr.evaluation.scores import Scores, score
+from kdltr.files import atomic_path
 
 AVERAGE = "average"  # over all subsets, weighted by the images counted
 _TEXT = {name: str for name in ("recogniser", "method", "table", "subset", "label", "reading",
@@ -101,6 +101,23 @@ def collect(
     if not frames:
         raise ValueError("expected scores of at least one method and subset, found none")
     return pd.concat(frames, ignore_index=True)
+
+
+def collect_tables(
+    scores: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Scores]]]]
+) -> pd.DataFrame:
+    """As `collect`, of `scores[recogniser][table][method][subset]`, with a column `table`."""
+    frames = [collect(methods, name).assign(table=table)
+              for name, tables in scores.items() for table, methods in tables.items()]  # fmt: skip
+    return pd.concat(frames, ignore_index=True)
+
+
+def accuracies(rows: Sequence[Row]) -> pd.DataFrame:
+    """What figures are drawn from: accuracy, low and high as fractions, beside the rows' names."""
+    frame = to_frame([row for row in rows if row.metric == "accuracy"])
+    for column, source in {"accuracy": "value", "low": "low", "high": "high"}.items():
+        frame[column] = frame[source] / 100
+    return frame[["table", "recogniser", "method", "subset", "n", "accuracy", "low", "high"]]
 
 
 def separate(predictions: pd.DataFrame) -> dict[str, dict[str, dict[str, Scores]]]:

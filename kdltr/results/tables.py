@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from kdltr.evaluation.scores import verdict
 from kdltr.results.environment import ROOT
 from kdltr.results.rows import AVERAGE, Row, to_frame
-from kdltr.scores import verdict
 
 PAPER = ROOT / "data" / "paper"
 SUBSETS = ("easy", "medium", "hard", AVERAGE)
@@ -165,7 +165,7 @@ def to_markdown(
 
     Args:
         digits: after the point of floating-point columns, for all or by column.
-        caption: a line below the table, for instance `kdltr.evaluate.PROTOCOL`.
+        caption: a line below the table, for instance `kdltr.evaluation.evaluate.PROTOCOL`.
     """
     if any(name is not None for name in table.index.names):
         table = table.reset_index()

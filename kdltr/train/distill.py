@@ -18,12 +18,12 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from kdltr.atomic import write_json
 from kdltr.charset import MAX_LENGTH
 from kdltr.checkpoint import save_weights
 from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
 from kdltr.data.loader import load_pairs, select_labels, split
+from kdltr.files import write_json
 from kdltr.losses import DistillationCriterion
 from kdltr.models import Recogniser
 from kdltr.train.config import DistillConfig

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from kdltr.data.batches import epoch_batches, steps_per_epoch
 from kdltr.data.loader import WordPairs
 from kdltr.data.shards import Shards
-from kdltr.data.synthetic import arrays, source
+from kdltr.generator.synthetic import arrays, source
 from kdltr.train.config import PretrainConfig
 
 Batch = tuple[Tensor, list[str]]  # pictures (B, 3, H, W) uint8, and their B words
@@ -33,7 +33,7 @@ class Pictures:
         pin: page-locked memory, for copies to a GPU that the host does not wait for.
 
     Attributes:
-        source: what the pairs are made from, as `kdltr.data.synthetic.source` has it.
+        source: what the pairs are made from, as `kdltr.generator.synthetic.source` has it.
 
     Raises:
         kdltr.data.DataError: no shards, or of another size.
@@ -46,7 +46,7 @@ class Pictures:
             self.shards = Shards(config.shards)
             self.shards.check_sizes(**{config.image: self.size})
             self.source = self.shards.settings
-        # Arguments of `kdltr.data.synthetic.arrays`.
+        # Arguments of `kdltr.generator.synthetic.arrays`.
         self.made = {"split": self.source["split"], "seed": self.source["seed"],
                      "effects": self.source.get("effects", ())}
 

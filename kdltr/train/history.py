@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from kdltr.atomic import write_text
+from kdltr.files import write_text
 
 
 class History:

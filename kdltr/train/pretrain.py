@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kdltr.atomic import write_json
 from kdltr.checkpoint import load_matching, save_weights
 from kdltr.data.loader import WordPairs
-from kdltr.evaluate import evaluate
+from kdltr.evaluation.evaluate import evaluate
+from kdltr.files import write_json
 from kdltr.losses.criterion import cross_entropy_loss
 from kdltr.models import create_model
 from kdltr.train.augment import augment

@@ -11,7 +11,7 @@ from typing import Any
 
 from kdltr.checkpoint import save_weights
 from kdltr.data.loader import WordPairs, load_pairs
-from kdltr.evaluate import evaluate
+from kdltr.evaluation.evaluate import evaluate
 from kdltr.models.base import Recogniser
 from kdltr.train.config import DistillConfig
 from kdltr.train.history import History

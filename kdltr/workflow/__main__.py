@@ -12,8 +12,8 @@ import argparse
 import logging
 import sys
 
-from kdltr.notebook import NotebookError, repository_root
 from kdltr.workflow import engine, tidy
+from kdltr.workflow.notebook import NotebookError, repository_root
 from kdltr.workflow.processes import WorkflowError
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from kdltr.atomic import write_text
-from kdltr.notebook import check_parameters, read_parameters
+from kdltr.files import write_text
+from kdltr.workflow.notebook import check_parameters, read_parameters
 from kdltr.workflow.plan import PACKAGE_ROOT, Plan, Run, load_plan, names_to_verify
 from kdltr.workflow.processes import JobRecord, ProfileLock, WorkflowError, end_recorded
 

@@ -18,8 +18,9 @@ PACKAGE = "kdltr"
 # Show or carry results but never make a model or data: a change in them redraws tables and
 # figures, and leaves checkpoints and data valid.
 LEAVES = (
-    "plots", "curves", "results", "report", "efficiency", "bench", "diagnostics", "lab", "notebook",
-    "workflow", "read", "export", "peers", "photographs",
+    "results", "bench", "apps", "workflow",
+    *(f"evaluation.{name}" for name in ("efficiency", "attention", "calibration", "confusion",
+                                        "bootstrap", "photographs", "peers")),
 )
 WHOLE = 16 * 2**20  # bytes: larger files are keyed by their size and both ends
 END = 2**20
@@ -82,14 +83,14 @@ def library_digest(source: str, package_root: Path, without: Iterable[str] = ())
     Args:
         source: Python code, for one a notebook's.
         package_root: the folder of the package `kdltr`.
-        without: top-level modules not to follow.
+        without: modules and packages under kdltr not to follow.
     """
     reached: dict[str, str] = {}
+    leaves = tuple(f"{PACKAGE}.{name}." for name in without)
     waiting = set(_imports(source, PACKAGE))
     while waiting:
         name = waiting.pop()
-        top = (name.split(".") + [""])[1]
-        if name in reached or top in without:
+        if name in reached or f"{name}.".startswith(leaves):
             continue
         path = _module_file(name, package_root)
         if path is None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from kdltr.atomic import write_json
+from kdltr.files import write_json
 
 logger = logging.getLogger(__name__)
 HEARTBEAT = 120.0  # seconds after which a record of another machine counts as dead

@@ -5,7 +5,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from kdltr.atomic import atomic_path
+from kdltr.files import atomic_path
 from kdltr.workflow.engine import lock_of
 from kdltr.workflow.plan import load_plan
 from kdltr.workflow.processes import WorkflowError, end_recorded

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from kdltr.bench import feeding
-from kdltr.data.render_shards import write_shards
 from kdltr.data.shards import Shards
+from kdltr.generator.render_shards import write_shards
 
 
 @pytest.fixture(scope="module")

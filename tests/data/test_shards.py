@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from kdltr.data import DataError, render_shards
+from kdltr.data import DataError
 from kdltr.data.loader import load_pairs
-from kdltr.data.render_shards import write_shards
 from kdltr.data.shards import Shards, write_shard
-from kdltr.data.synthetic import arrays, source
+from kdltr.generator import render_shards
+from kdltr.generator.render_shards import write_shards
+from kdltr.generator.synthetic import arrays, source
 from kdltr.results import data_hashes
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from kdltr.evaluate import UpsampleBicubic
+from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.models.language import predicted_lengths
 from tests.models.conftest import agrees_with_keys, close, filled, golden, toy
 

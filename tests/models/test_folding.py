@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from kdltr.data.loader import WordPairs
-from kdltr.evaluate import UpsampleBicubic, evaluate
+from kdltr.evaluation.evaluate import UpsampleBicubic, evaluate
 from kdltr.models import create_model
 from tests.models.conftest import toy
 

@@ -7,7 +7,7 @@ import torch
 from kdltr.bench import plain
 from kdltr.bench.subject import words_of_length
 from kdltr.charset import ASCII94, END
-from kdltr.evaluate import UpsampleBicubic
+from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.models import create_model
 from kdltr.models.permutations import reading_orders, visible_tokens
 from tests.models.conftest import GOLDEN, agrees_with_keys, close, filled, golden

@@ -7,9 +7,9 @@ import torch
 
 from kdltr.data import DataError
 from kdltr.data.batches import epoch_batches
-from kdltr.data.render_shards import write_shards
-from kdltr.data.synthetic import arrays
-from kdltr.evaluate import images_for
+from kdltr.evaluation.evaluate import images_for
+from kdltr.generator.render_shards import write_shards
+from kdltr.generator.synthetic import arrays
 from kdltr.models import create_model
 from kdltr.train import PretrainConfig
 from kdltr.train.feed import AHEAD, Pictures, prefetched, shuffled

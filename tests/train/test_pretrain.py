@@ -8,8 +8,8 @@ import torch
 
 from kdltr.checkpoint import CheckpointError, read_weights, save_weights
 from kdltr.data import DataError
-from kdltr.data.render_shards import write_shards
-from kdltr.evaluate import evaluate
+from kdltr.evaluation.evaluate import evaluate
+from kdltr.generator.render_shards import write_shards
 from kdltr.models import create_model
 from kdltr.train import PretrainConfig, ResumeError, pretrain
 from tests.train.conftest import ABINET_SIZES as SIZES

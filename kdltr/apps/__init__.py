@@ -1,0 +1,1 @@
+"""What a person starts: reading images, writing ONNX, the interactive notebook."""

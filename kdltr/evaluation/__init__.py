@@ -1,0 +1,1 @@
+"""How well a recogniser reads: scores, comparisons, degradations, and where it looked."""

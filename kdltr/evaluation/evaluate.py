@@ -1,0 +1,184 @@
+"""Evaluating a recogniser on word images, and the paper's "Bicubic" baseline (DESIGN §6).
+
+Nothing is dropped: n is the data's count. What the scores mean is in `kdltr.evaluation.scores`, all
+of which can be imported from here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kdltr.data.loader import WordPairs, load_pairs
+from kdltr.evaluation.scores import (
+    PROTOCOL,
+    Interval,
+    McNemar,
+    Scores,
+    combine,
+    indistinguishable,
+    matches,
+    mcnemar,
+    score,
+    similarity,
+    verdict,
+    wilson,
+)
+from kdltr.models import create_model
+from kdltr.models.base import Recogniser
+from kdltr.models.output import ModelOutput
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    model: Recogniser,
+    pairs: WordPairs | str | os.PathLike | Sequence[str | os.PathLike],
+    batch_size: int = 256,
+) -> Scores:
+    """Read every image, in order, in `inference_mode`; the last partial batch is kept.
+
+    Args:
+        model: its `image_size` decides whether it reads the LR or the HR images; its device is
+            where they go. Its mode (train or eval) is left as it was.
+        pairs: words in memory, or paths for `kdltr.data.loader.load_pairs`.
+        batch_size: images read at once.
+
+    Raises:
+        ValueError: no words, images of a size the model does not read, or a confidence that is
+            not a number (damaged weights).
+    """
+    if not isinstance(pairs, WordPairs):
+        pairs = load_pairs(pairs)
+    if len(pairs) == 0:
+        raise ValueError("expected words to evaluate on, found none; check the data's path")
+    images = images_for(model, pairs)
+    device = next((parameter.device for parameter in model.parameters()), images.device)
+    reader, readings = model.for_reading(), []
+    with torch.inference_mode():
+        for start in range(0, len(pairs), batch_size):
+            batch = images[start : start + batch_size].to(device)
+            readings += reader.read(batch.float() / 255)
+    for index, reading in enumerate(readings):
+        if not math.isfinite(reading.confidence):
+            raise ValueError(
+                f"expected a confidence in [0, 1] for image {index} ({pairs.words[index]!r}), "
+                f"found {reading.confidence}; the weights of the model hold non-finite numbers"
+            )
+    if pairs.skipped:
+        log.warning("n is %d: %d damaged records were left out", len(pairs), len(pairs.skipped))
+    frame = pd.DataFrame({
+        "index": range(len(pairs)),
+        "label": pairs.words,
+        "reading": [reading.text for reading in readings],
+        "confidence": [reading.confidence for reading in readings],
+        "image": _checksums(pairs),
+    })
+    return score(frame, len(pairs.skipped))
+
+
+def load_readers(
+    recognisers: Mapping[str, Mapping[str, Any]], device: str | torch.device = "cpu"
+) -> dict[str, dict[str, Recogniser]]:
+    """Teacher, teacher after bicubic upsampling, and students of every recogniser.
+
+    Args:
+        recognisers: by the teacher's name: `weights` (a file), `student` (its name), `students`
+            (weights by method, the one of interest first; "" is as initialised from the teacher)
+            and, where they differ from the names', `sizes`.
+        device: where they go.
+
+    Returns:
+        `readers[recogniser][method]`: "teacher on HR", "bicubic", then the students.
+    """
+    readers = {}
+    for name, entry in recognisers.items():
+        sizes = entry.get("sizes", {})
+        teacher = create_model(name, entry["weights"], **sizes).to(device)
+        readers[name] = {"teacher on HR": teacher, "bicubic": UpsampleBicubic(teacher)}
+        for method, weights in entry["students"].items():
+            student = create_model(entry["student"], weights or None, **sizes).to(device)
+            readers[name][method] = student if weights else student.init_from_teacher(teacher)
+    return readers
+
+
+def upsample_bicubic(images: Tensor) -> Tensor:
+    """(N, 3, H, W) → (N, 3, 2H, 2W): bicubic with aligned corners, as the published baseline.
+
+    The kernel overshoots: values may leave [0, 1] a little, and are not clipped, as published.
+    """
+    return F.interpolate(images, scale_factor=2, mode="bicubic", align_corners=True)
+
+
+class UpsampleBicubic(Recogniser):
+    """The paper's "Bicubic": a teacher that reads LR images after ×2 bicubic upsampling.
+
+    It takes the teacher's parameters by reference; `image_size` is half the teacher's.
+    """
+
+    def __init__(self, teacher: Recogniser) -> None:
+        super().__init__()
+        self.teacher = teacher
+        self.name = f"{teacher.name}_bicubic"
+        self.charset, self.steps = teacher.charset, teacher.steps
+        self.semantic_width = teacher.semantic_width
+        height, width = teacher.image_size
+        self.image_size = (height // 2, width // 2)
+        self.train(teacher.training)
+
+    def for_reading(self) -> Recogniser:
+        """The same of the teacher's."""
+        return UpsampleBicubic(self.teacher.for_reading())
+
+    def forward(self, images: Tensor, **extra: Any) -> ModelOutput:
+        """Images (N, 3, H/2, W/2), RGB in [0, 1] → the teacher's output."""
+        return self.teacher(upsample_bicubic(images), **extra)
+
+
+def images_for(model: Recogniser, pairs: WordPairs) -> Tensor:
+    """The uint8 images (M, 3, H, W) of the model's size: LR where both fit."""
+    for images in (pairs.lr, pairs.hr):
+        if tuple(images.shape[-2:]) == tuple(model.image_size):
+            return images
+    raise ValueError(
+        f"{model.name} reads images of {tuple(model.image_size)}, found LR of "
+        f"{tuple(pairs.lr.shape[-2:])} and HR of {tuple(pairs.hr.shape[-2:])}; load the data with "
+        "load_pairs(…, hr_size=…, lr_size=…)"
+    )
+
+
+def _checksums(pairs: WordPairs) -> list[str]:
+    """CRC-32 of each word's HR and LR pixels, 8 hexadecimal digits."""
+    hr, lr = pairs.hr.cpu().numpy(), pairs.lr.cpu().numpy()
+    pixels = zip(hr, lr, strict=True)
+    return [f"{zlib.crc32(b.tobytes(), zlib.crc32(a.tobytes())):08x}" for a, b in pixels]
+
+
+__all__ = [
+    "PROTOCOL",
+    "Interval",
+    "McNemar",
+    "Scores",
+    "UpsampleBicubic",
+    "combine",
+    "evaluate",
+    "images_for",
+    "indistinguishable",
+    "load_readers",
+    "matches",
+    "mcnemar",
+    "score",
+    "similarity",
+    "upsample_bicubic",
+    "verdict",
+    "wilson",
+]

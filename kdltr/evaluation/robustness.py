@@ -1,0 +1,96 @@
+"""How reading suffers: every reader on the same words, degraded step by step.
+
+    words = sweep(pairs, {"gaussian_blur": [0, 1, 2]}, seed=0)
+    scores = read_tables(load_readers(recognisers), words, lr_alone=[KINDS["gaussian_blur"].title])
+    predictions = results.collect_tables(scores)
+    rows = results.recompute(predictions, averaged=())     # a table for each kind of degradation
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from kdltr.data.corruptions import KINDS, corruption, degrade
+from kdltr.data.images import resize
+from kdltr.data.loader import WordPairs
+from kdltr.evaluation.evaluate import evaluate, images_for
+from kdltr.evaluation.scores import Scores
+from kdltr.models.base import Recogniser
+
+log = logging.getLogger(__name__)
+RESOLUTION = "resolution"  # the kind that changes what is seen of the HR images too
+# scores[recogniser][table][method][subset]
+Tables = dict[str, dict[str, dict[str, dict[str, Scores]]]]
+
+
+def degraded(pairs: WordPairs, kind: str, level: float, seed: int) -> WordPairs:
+    """The words with their LR images degraded; HR stay as they are, but for "resolution".
+
+    There both are made from the HR image shrunk to `level` pixels in height, each resized from
+    that (Pillow's bicubic) to its own size: what a reader sees of a word that is so small.
+
+    Args:
+        kind, level: of `kdltr.data.corruptions.KINDS`.
+        seed: of the random numbers; with an image's place in `pairs` it decides them.
+
+    Raises:
+        ValueError: an unknown kind or level.
+    """
+    change = corruption(kind, level)
+    if kind != RESOLUTION:
+        return replace(pairs, lr=degrade(pairs.lr, change, seed))
+    height, width = pairs.hr.shape[-2:]
+    small = _resized(pairs.hr, (int(level), round(level * width / height)))
+    hr, lr = (_resized(small, tuple(images.shape[-2:])) for images in (pairs.hr, pairs.lr))
+    return replace(pairs, hr=hr, lr=lr)
+
+
+def sweep(
+    pairs: WordPairs, levels: Mapping[str, Sequence[float]], seed: int
+) -> Iterator[tuple[str, str, WordPairs]]:
+    """The words of `read_tables` for every level of every kind: its title, the level, words.
+
+    They are made one by one, as they are read.
+    """
+    for kind, steps in levels.items():
+        for level in steps:
+            yield KINDS[kind].title, f"{level:g}", degraded(pairs, kind, level, seed)
+
+
+def read_tables(
+    readers: Mapping[str, Mapping[str, Recogniser]],
+    words: Iterable[tuple[str, str, WordPairs]],
+    lr_alone: Container[str],
+) -> Tables:
+    """Every reader on every subset of every table; all of them read the same images.
+
+    Args:
+        readers: `readers[recogniser][method]`, from `kdltr.evaluation.evaluate.load_readers`.
+        words: table, subset and its words; from `sweep`, or a list.
+        lr_alone: tables without the readers of HR images, for whom nothing changes there.
+
+    Returns:
+        `scores[recogniser][table][method][subset]`.
+    """
+    scores: Tables = {name: {} for name in readers}
+    for table, subset, pairs in words:
+        for name, methods in readers.items():
+            for method, model in methods.items():
+                if table in lr_alone and images_for(model, pairs) is pairs.hr:
+                    continue
+                found = scores[name].setdefault(table, {}).setdefault(method, {})
+                found[subset] = evaluate(model, pairs)
+        log.info("%s, %s: %d words read by every reader", table, subset, len(pairs))
+    return scores
+
+
+def _resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(M, 3, H, W) uint8 to `size`, as every image is resized here."""
+    pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+    result = np.stack([resize(np.ascontiguousarray(image), size) for image in pixels])
+    return torch.from_numpy(result).permute(0, 3, 1, 2).contiguous().to(images.device)

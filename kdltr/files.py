@@ -1,0 +1,190 @@
+"""Files that are the old one or the new one, never half of one; and the folder they belong to.
+
+A disk that fills up, an exception or a SIGKILL in mid-save must not cost the last good
+checkpoint. Everything is written under a temporary name beside its target (rename is atomic
+only within one file system), flushed to the disk, and then renamed over it.
+"""
+
+import glob
+import itertools
+import json
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROGRESS = "KDLTR_PROGRESS"  # environment variable: the file a notebook's log lines go to
+ROOT = "KDLTR_ROOT"  # environment variable: overrides the repository root (tests)
+
+_counter = itertools.count()
+_ASIDE = ".aside"
+_HOST = socket.gethostname().replace(".", "_")
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path to write to; it becomes `path` when the block ends well.
+
+    The temporary name keeps the suffix of `path`, for writers that look at it. The block may
+    make a file or a directory there. When it raises, `path` is left as it was and the
+    temporary is removed. Temporaries left by a process of this machine that has been killed
+    are removed by the next save of the same path.
+
+    Raises:
+        FileNotFoundError: the block wrote nothing.
+        OSError: what writing, flushing or renaming raised (a full disk, for one).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(path)
+    marker = f"{_HOST}-{os.getpid()}-{next(_counter)}"
+    temporary = path.with_name(f".{path.stem}.{marker}.tmp{path.suffix}")
+    try:
+        yield temporary
+        if not temporary.exists():
+            raise FileNotFoundError(
+                f"{path}: expected the new content at {temporary.name}, found nothing there; "
+                "write to the path that atomic_path yields"
+            )
+        _flush(temporary)
+        _replace(temporary, path)
+        _flush_directory(path.parent)
+    finally:
+        _remove(temporary)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Replace the content of `path` with `content`, wholly or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | os.PathLike, content: str) -> None:
+    """Replace the content of `path` with `content` in UTF-8, wholly or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: str | os.PathLike, value: Any, indent: int | None = 2) -> None:
+    """Replace the content of `path` with `value` as JSON; not-a-number values are refused."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _flush(path: Path) -> None:
+    """fsync one file, or every file below a directory."""
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    for file in files:
+        with open(file, "rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def _flush_directory(path: Path) -> None:
+    """Make the rename itself durable; not every system lets a directory be opened."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # the new file is in place already: failing here would report a loss that is none
+    finally:
+        os.close(handle)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over `path`; a directory in the way is moved aside first, for rename refuses it.
+
+    A kill between the two renames leaves the old directory under its aside name;
+    `_remove_stale` brings it back.
+    """
+    if not (temporary.is_dir() and path.is_dir()):
+        os.replace(temporary, path)
+        return
+    old = temporary.with_name(f"{temporary.name}{_ASIDE}")
+    os.replace(path, old)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove temporaries of `path` whose writer, a process of this machine, is gone."""
+    prefix = f".{path.stem}.{_HOST}-"
+    for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp*"):
+        process = left.name.removeprefix(prefix).split("-")[0]
+        if not left.name.removesuffix(_ASIDE).endswith(f".tmp{path.suffix}"):
+            continue  # of another file with the same stem
+        if not process.isdigit() or _alive(int(process)):
+            continue
+        if left.name.endswith(_ASIDE) and not path.exists():
+            os.replace(left, path)
+        else:
+            _remove(left)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def repository_root() -> Path:
+    """The directory that holds `notebooks/`, `params/` and `results/`.
+
+    `$KDLTR_ROOT` if set, else the checkout that kdltr is installed from (`pip install -e .`),
+    else the nearest directory upwards from the working directory that has a Snakefile.
+
+    Raises:
+        FileNotFoundError: none of these exists.
+    """
+    if os.environ.get(ROOT):
+        return Path(os.environ[ROOT]).resolve()
+    here = Path.cwd()
+    for folder in (Path(__file__).resolve().parents[1], here, *here.parents):
+        if (folder / "Snakefile").is_file():
+            return folder
+    raise FileNotFoundError(
+        f"no kdltr checkout found: expected a Snakefile beside the package or above {here}; "
+        f"start from a clone of the repository or set {ROOT}"
+    )
+
+
+def setup() -> Path:
+    """First call of every notebook: work from the repository root, log where it is wanted.
+
+    In a batch run the log lines of `kdltr` go to the file the wrapper follows; in JupyterLab
+    nothing is configured, so that a compared cell writes nothing to stderr.
+
+    Returns:
+        The repository root, which is the working directory from here on.
+    """
+    root = repository_root()
+    os.chdir(root)
+    logger = logging.getLogger("kdltr")
+    target = os.environ.get(PROGRESS)
+    if target and not any(isinstance(h, logging.FileHandler) for h in logger.handlers):
+        handler = logging.FileHandler(target)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    return root

@@ -1,0 +1,1 @@
+"""Words made from nothing: fonts, lettering, surfaces, light, and a camera that blurs them."""

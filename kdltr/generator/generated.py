@@ -1,0 +1,59 @@
+"""Generated data on disk: written once, with a record beside it of what it was made from."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kdltr.data.lmdb import PairedWords, Words
+from kdltr.data.records import DataError
+from kdltr.files import write_json
+
+logger = logging.getLogger(__name__)
+
+
+def write_generated(
+    folder: Path,
+    settings: Mapping[str, Any],
+    size: int,
+    layout: type[PairedWords] | type[Words],
+    write: Callable[[Path], int],
+) -> None:
+    """Make the LMDB `folder` unless it is there, complete and made with exactly these `settings`.
+
+    They are recorded in `<folder>.json`, which is written last, so that it never vouches for data
+    that is being replaced.
+
+    Args:
+        folder: of the LMDB.
+        settings: all that its bytes depend on, as JSON values.
+        size: records it must have.
+        layout: of the LMDB.
+        write: makes `folder` as a whole or not at all, and returns the number of records.
+
+    Raises:
+        DataError: another number of records was written.
+    """
+    record = folder.with_name(folder.name + ".json")
+    if _is_complete(folder, record, settings, size, layout):
+        logger.info("%s: %d records are there already", folder.name, size)
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    record.unlink(missing_ok=True)
+    count = write(folder)
+    if count != size:
+        raise DataError(f"{folder}: expected to write {size} records, wrote {count}; run again")
+    write_json(record, dict(settings))
+
+
+def _is_complete(
+    folder: Path, record: Path, settings: Mapping[str, Any], size: int, layout: type
+) -> bool:
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        return found == settings and len(layout(folder)) == size
+    except (OSError, ValueError):  # no record, a damaged one, or a DataError: no such data
+        return False

@@ -1,0 +1,252 @@
+"""Synthetic TextZoom-like data: pairs of word pictures, HR and LR, made from nothing but a seed.
+
+A pair is a pure function of (seed, split, index): the same three give the same bytes whatever the
+number of workers or the order. Splits are those of TextZoom: ``train1`` and ``train2`` mix the
+three difficulties; ``test/easy``, ``test/medium`` and ``test/hard`` have one each, and a third of
+their words is written in font families that no training split uses.
+
+`EFFECTS` bring the pictures nearer to photographs; with none of them the bytes are those of the
+shipped teachers' and profile quick's data. Each is an option of its own, so that what it is worth
+can be measured (`02_teacher`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from kdltr.data.lmdb import PairedWords, write_pairs
+from kdltr.generator import fonts
+from kdltr.generator.camera import Camera
+from kdltr.generator.generated import write_generated
+from kdltr.generator.scene import HEIGHT, Scene, render_word
+from kdltr.generator.words import draw_word
+
+__all__ = [
+    "EFFECTS", "EFFECTS_VERSION", "GENERATOR_VERSION", "SPLITS", "Camera", "arrays",
+    "checked_effects", "draw_scene", "generate", "generate_files", "render_word", "source",
+    "write_textzoom_like",
+]
+
+GENERATOR_VERSION = 1  # raise it whenever the bytes of any pair change
+EFFECTS_VERSION = 1  # raise it whenever those of a pair with effects change
+EFFECTS = (
+    "words",  # more numbers, codes, abbreviations, and letters that are no word
+    "letters",  # weights, widths, slants and tracking that no font at hand has
+    "shape",  # arcs, waves, signs turned away, words aslant
+    "ink",  # depth, gradients, several colours, relief, hollow letters, low contrast
+    "surroundings",  # photographic backgrounds, other lines of text, something in front
+    "light",  # the edge of a shadow, a glare
+    "lens",  # defocus, shake, colour fringes, haze, misalignment, worse JPEG files
+)
+SPLITS = ("train1", "train2", "test/easy", "test/medium", "test/hard")
+_CHUNK = 64  # pairs a worker makes at a time
+_REPORT_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+def _split_id(split: str) -> int:
+    if split not in SPLITS:
+        near = difflib.get_close_matches(split, SPLITS, 1, 0.0)[0]
+        raise ValueError(
+            f"expected a split of {', '.join(SPLITS)}; found {split!r}; did you mean {near!r}?"
+        )
+    return SPLITS.index(split)
+
+
+def _generator(split: str, seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(
+        np.random.SFC64(np.random.SeedSequence((seed, _split_id(split), index)))
+    )
+
+
+def checked_effects(effects: Collection[str]) -> tuple[str, ...]:
+    """Those of `EFFECTS` that are in `effects`, in their order.
+
+    Raises ``ValueError`` for one that there is not.
+    """
+    effects = (effects,) if isinstance(effects, str) else tuple(effects)
+    for name in effects:
+        if name not in EFFECTS:
+            near = difflib.get_close_matches(name, EFFECTS, 1, 0.0)[0]
+            raise ValueError(
+                f"expected effects of {', '.join(EFFECTS)}; found {name!r}; did you mean {near!r}?"
+            )
+    return tuple(name for name in EFFECTS if name in effects)
+
+
+def source(split: str, seed: int, effects: Collection[str] = ()) -> dict[str, Any]:
+    """All that the pairs of a split depend on, as JSON values, to be recorded beside them.
+
+    Raises ``ValueError`` for an unknown split or effect.
+    """
+    _split_id(split)
+    made_from = {"split": split, "seed": seed, "generator_version": GENERATOR_VERSION}
+    if effects := checked_effects(effects):
+        made_from |= {"effects": list(effects), "effects_version": EFFECTS_VERSION}
+    return made_from
+
+
+def draw_scene(
+    split: str, index: int, seed: int, effects: Collection[str] = ()
+) -> tuple[Scene, str, np.random.Generator]:
+    """The scene of a pair, its difficulty, and the generator to go on with."""
+    rng = _generator(split, seed, index)
+    word = draw_word(rng, varied="words" in effects)
+    test = split.startswith("test/")
+    # Every third index of a test split: exactly a third of it, rounded up.
+    face = fonts.draw_face(rng, word, held_out=test and index % 3 == 0)
+    if face.small_caps:
+        word = word.upper()
+    height = HEIGHT * float(rng.uniform(0.72, 1.2))
+    scene = render_word(word, rng, face, height, effects)
+    difficulty = split[5:] if test else ("easy", "medium", "hard")[int(rng.integers(3))]
+    return scene, difficulty, rng
+
+
+def _pair(
+    split: str, index: int, seed: int, effects: Collection[str]
+) -> tuple[bytes, bytes, str]:
+    scene, difficulty, rng = draw_scene(split, index, seed, effects)
+    close = Camera.close(rng)
+    if "lens" in effects and rng.random() < 0.4:  # sharp pictures are the rule, also here
+        close = close.varied(rng)
+    hr = close.capture(scene.pixels, scene.box, rng)
+    far = Camera.far(rng, difficulty)
+    if "lens" in effects:
+        far = far.varied(rng)
+    return hr, far.capture(scene.pixels, scene.box, rng), scene.word
+
+
+def _decode(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def generate_files(
+    split: str, n: int, seed: int, start: int = 0, effects: Collection[str] = ()
+) -> Iterator[tuple[bytes, bytes, str]]:
+    """Yield pairs ``start`` to ``start + n - 1`` of ``split`` as (HR JPEG, LR JPEG, word).
+
+    OpenCV is set to one thread in this process. Raises ``ValueError`` for an unknown split or
+    effect.
+    """
+    _split_id(split)
+    effects = checked_effects(effects)
+    cv2.setNumThreads(1)  # the pictures are small: threads would only wait for each other
+    for index in range(start, start + n):
+        yield _pair(split, index, seed, effects)
+
+
+def generate(
+    split: str, n: int, seed: int, start: int = 0, effects: Collection[str] = ()
+) -> Iterator[tuple[np.ndarray, np.ndarray, str]]:
+    """Yield pairs as (HR (H, W, 3), LR (h, w, 3), word), uint8 RGB of native size."""
+    for hr, lr, word in generate_files(split, n, seed, start, effects):
+        yield _decode(hr), _decode(lr), word
+
+
+def _resize(data: bytes, size: tuple[int, int]) -> np.ndarray:
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BICUBIC))
+
+
+def arrays(
+    split: str, n: int, seed: int, start: int = 0,
+    hr_size: tuple[int, int] = (32, 128), lr_size: tuple[int, int] = (16, 64),
+    effects: Collection[str] = (),
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Pairs in memory, resized as the loader does: HR (n, 32, 128, 3), LR (n, 16, 64, 3), words.
+
+    Both are uint8 RGB. Pairs ``start`` onwards, so disjoint ranges give disjoint pairs.
+    """
+    hr = np.empty((n, *hr_size, 3), dtype=np.uint8)
+    lr = np.empty((n, *lr_size, 3), dtype=np.uint8)
+    words = []
+    pairs = generate_files(split, n, seed, start, effects)
+    for k, (hr_file, lr_file, word) in enumerate(pairs):
+        hr[k], lr[k] = _resize(hr_file, hr_size), _resize(lr_file, lr_size)
+        words.append(word)
+    return hr, lr, words
+
+
+def _files_chunk(
+    task: tuple[str, int, int, int, tuple[str, ...]],
+) -> list[tuple[bytes, bytes, str]]:
+    return list(generate_files(*task))
+
+
+def _all_files(
+    split: str, n: int, seed: int, workers: int, effects: tuple[str, ...]
+) -> Iterator[tuple[bytes, bytes, str]]:
+    """As `generate_files` from 0, on ``workers`` processes, in the same order."""
+    if workers == 1:
+        yield from generate_files(split, n, seed, effects=effects)
+        return
+    tasks = [
+        (split, min(_CHUNK, n - start), seed, start, effects) for start in range(0, n, _CHUNK)
+    ]
+    # Spawned, not forked: the parent may hold threads (PyTorch) and open LMDBs.
+    # An executor, not a Pool: a worker that dies is an error there, not a wait without end.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as executor:
+        for chunk in executor.map(_files_chunk, tasks):
+            yield from chunk
+
+
+def _logged(pairs: Iterator[tuple], split: str, n: int) -> Iterator[tuple]:
+    begin = last = time.monotonic()
+    for done, pair in enumerate(pairs, start=1):
+        yield pair
+        now = time.monotonic()
+        if done == n or now - last > _REPORT_SECONDS:
+            logger.info("%s: %d of %d pairs, %.0f a second", split, done, n, done / (now - begin))
+            last = now
+
+
+def write_textzoom_like(
+    path: str | os.PathLike, sizes: Mapping[str, int], seed: int, workers: int = 1,
+    effects: Collection[str] = (),
+) -> dict[str, Path]:
+    """Write the splits of ``sizes`` (name to number of pairs) as TextZoom LMDBs under ``path``.
+
+    Each split is written to a temporary name and renamed; ``<split>.json`` beside it then records
+    seed, size, generator version and effects. A split that is complete with the same is left alone.
+    The bytes of the pairs do not depend on ``workers``.
+
+    Returns the folder of each split. Raises ``ValueError`` for an unknown split or effect, a size
+    below 1, a negative seed or fewer than 1 worker, before anything is written.
+    """
+    for split, size in sizes.items():
+        _split_id(split)
+        if size < 1:
+            raise ValueError(
+                f"expected at least 1 pair for split {split!r}, found {size}; leave out the splits "
+                "you do not want"
+            )
+    if seed < 0 or workers < 1:
+        raise ValueError(
+            f"expected seed >= 0 and workers >= 1, found seed={seed}, workers={workers}; "
+            "correct the parameters"
+        )
+    effects = checked_effects(effects)
+    folders = {}
+    for split, size in sizes.items():
+        folder = folders[split] = Path(path) / split
+        settings = source(split, seed, effects) | {"pairs": size}
+        pairs = _logged(_all_files(split, size, seed, workers, effects), split, size)
+        write_generated(folder, settings, size, PairedWords, partial(write_pairs, records=pairs))
+    return folders

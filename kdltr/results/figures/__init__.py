@@ -1,0 +1,1 @@
+"""Figures: plain data in, a matplotlib `Figure` out."""

@@ -1,0 +1,166 @@
+"""The paper's claims beside what a profile measured of them, and what else it asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kdltr.results import PROTOCOL, Result, beside_published, is_published_size
+from kdltr.results.report.cells import GAP, Cell, Line, Table, between, quantity
+from kdltr.results.report.claims import PaperClaim, paper_claims
+from kdltr.results.report.tables import verdict_cell, words_of
+from kdltr.results.tables import family
+
+NOT_MEASURED = "not measured here"
+JUDGED = ("reproduced", "not reproduced")
+VERDICTS = {
+    "reproduced": "within 1.5 points of the published figure on the paper's words, with its "
+                  "recogniser; counts: equal in all published digits",
+    "not reproduced": "further from it than that, on the same words",
+    "different data": "measured on other words: the figure is neither confirmed nor contradicted",
+    "different model": "measured with a recogniser of another size",
+    NOT_MEASURED: "no run of this profile asks it; the last column says what it would take",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim with what was measured of it, if anything.
+
+    Attributes:
+        source: file in data/paper/ that holds the published figure; beside: what belongs to it.
+        run: the run that measured it; on: the recogniser, and the words if not the paper's.
+        needs: what measuring it would take, where it is not measured.
+    """
+
+    text: str
+    unit: str
+    published: float | None
+    verdict: str
+    source: str = ""
+    beside: str = ""
+    measured: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    n: int | None = None
+    here: str = ""
+    run: str = ""
+    on: str = ""
+    needs: str = ""
+
+
+def findings(results: Sequence[Result]) -> tuple[list[Finding], list[Finding]]:
+    """(the paper's claims, all of them; what the runs asked beyond the paper)."""
+    asked = [finding for result in results for finding in _asked(result)]
+    paper: list[Finding] = []
+    for claim in paper_claims():
+        answers = [f for f in asked if claim.asks and re.fullmatch(claim.asks, f.text)]
+        asked = [finding for finding in asked if finding not in answers]
+        stated = _stated(claim)
+        answers = [replace(f, text=claim.text, source=claim.source,
+                           on=_listed(re.match(r"\w+", f.text)[0], f.on)) for f in answers]
+        answers += [f for result in results for f in _rows_of(claim, stated, result)]
+        judged = [f for f in answers if f.verdict in JUDGED]  # a smaller model has no say beside it
+        paper += judged or answers or [replace(stated, needs=claim.needs)]
+    return (paper + [finding for finding in asked if finding.published is not None],
+            [finding for finding in asked if finding.published is None])  # fmt: skip
+
+
+def _stated(claim: PaperClaim) -> Finding:
+    """A claim of which nothing has been measured."""
+    return Finding(claim.text, claim.unit, claim.published, NOT_MEASURED, claim.source,
+                   claim.beside)  # fmt: skip
+
+
+def _asked(result: Result) -> Iterator[Finding]:
+    """The claims that a notebook tested (`kdltr.evaluation.compare.claim`)."""
+    for claim in result.document.get("extra", {}).get("claims", ()):
+        yield Finding(
+            text=claim["claim"], unit=claim.get("unit", "points"), published=claim["published"],
+            verdict=claim["verdict"], measured=claim["measured"], low=claim["low"],
+            high=claim["high"], p=claim["p"], n=claim["n"], here=claim["here"],
+            run=result.document["run"], on=words_of(result),
+        )  # fmt: skip
+
+
+def _listed(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
+
+
+def _rows_of(claim: PaperClaim, stated: Finding, result: Result) -> Iterator[Finding]:
+    """`stated` with what the rows of a result measure of it."""
+    run = result.document["run"]
+    wanted = [(w.table, w.metric, w.method, w.subset) for w in claim.rows]
+    rows = [row for row in result.rows
+            if (row.table, row.metric, row.method, row.subset) in wanted
+            and family(row.recogniser) == claim.recogniser]  # fmt: skip
+    if claim.unit == "count":
+        for row in rows:
+            equal = abs(row.value - claim.published) <= claim.within
+            verdict = "reproduced" if equal else "not reproduced"
+            verdict = verdict if is_published_size(row.recogniser) else "different model"
+            yield replace(stated, verdict=verdict, measured=row.value, run=run, on=row.recogniser)
+        return
+    same_data = result.document.get("extra", {}).get("same_data", False)
+    for line in beside_published(rows, same_data).itertuples():
+        if claim.minus and line.verdict not in JUDGED:
+            continue  # a published figure says nothing about other words
+        yield replace(
+            stated, verdict=line.verdict, measured=line.measured - claim.minus,
+            low=line.low - claim.minus, high=line.high - claim.minus, n=line.n, run=run,
+            on=_listed(line.recogniser, words_of(result)),
+        )  # fmt: skip
+
+
+def findings_table(
+    title: str, found: Sequence[Finding], links: Mapping[str, str], note: str = ""
+) -> Table:
+    """Findings as a table, on a phone a card for each.
+
+    Args:
+        links: the executed notebook of each run, where there is one.
+    """
+    columns = ("claim", "published", "measured", "in these data", "verdict", "measured by")
+    lines = tuple(Line(
+        (Cell(f.text, small=f.beside),
+         _figure(f.published, f, small=f.source),
+         _figure(f.measured, f, small=_interval(f)),
+         Cell(f.here or GAP, small=_chance(f)),
+         verdict_cell(f.verdict),
+         Cell(f.run or f.needs, small=f.on, link=links.get(f.run))),
+        muted=f.measured is None,
+    ) for f in found)  # fmt: skip
+    table = Table(title, columns, lines, note, PROTOCOL, cards=True)
+    return table.without_empty_columns()
+
+
+def _figure(value: float | None, finding: Finding, small: str) -> Cell:
+    """A figure with its unit; differences carry their sign."""
+    if value is None:
+        return Cell(GAP)
+    unit = "" if finding.unit == "count" else f" {finding.unit}"
+    sign = finding.unit == "points"
+    return Cell(f"{quantity(value, finding.unit, sign)}{unit}", float(value), small)
+
+
+def _interval(finding: Finding) -> str:
+    """The 95 % interval and the images behind it."""
+    if finding.low is None:
+        return ""
+    ends = between(finding.low, finding.high, finding.unit, sign=finding.unit == "points")
+    images = f"n = {quantity(finding.n, 'count')}"
+    return f"{_together(ends)}; {_together(images)}"
+
+
+def _chance(finding: Finding) -> str:
+    """McNemar's p."""
+    if finding.p is None:
+        return ""
+    return _together("p < 0.001" if finding.p < 0.001 else f"p = {finding.p:.2g}")
+
+
+def _together(text: str) -> str:
+    """Never broken over two lines."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

@@ -1,0 +1,55 @@
+"""Lines of published figures below the measured ones of a table, in the paper's own names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from kdltr.data.corruptions import KINDS
+from kdltr.results import published, published_wide
+from kdltr.results.report.cells import Cell, Line, number
+from kdltr.results.tables import SUBSETS
+
+MAIN = "textzoom"  # the table of rows that stands beside the paper's main table
+BENCHMARKS = "Benchmarks"  # 05_benchmarks: so begin tables of the benchmarks themselves
+
+
+def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[Line]:
+    """What is published for the table of rows `table`, the recogniser `name`, these subsets.
+
+    Of TextZoom the paper's main table, with costs; of benchmarks what the teachers' READMEs state
+    at full resolution, for the same variants: their names end with the number of words.
+    """
+    if table == MAIN:
+        for (_, method), paper in published_wide([name]).iterrows():
+            costs = paper["mparams"] * 1e6, paper["gflops"] * 1e9
+            figures = {subset: paper[subset] for subset in SUBSETS}
+            yield _line(name, f"{method}, published", figures, subsets, costs)
+    elif table.startswith(BENCHMARKS):
+        frame = published("teachers_hr")
+        frame = frame[frame["recogniser"] == name]
+        variants = frame["benchmark"] + " " + frame["samples"].astype(str)
+        figures = dict(zip(variants, frame["accuracy"], strict=True))
+        if figures.keys() & {*subsets}:
+            yield _line(name, "teacher on HR, its README", figures, subsets)
+
+
+def published_curves(table: str, subsets: Sequence[str]) -> Iterator[Line]:
+    """The paper's curves of a degradation; their data and recogniser are not stated.
+
+    Rows name a degradation by its title, the paper's file by its key in `KINDS`.
+    """
+    frame = published("robustness")
+    titles = frame["corruption"].map({kind: found.title for kind, found in KINDS.items()})
+    frame = frame[titles == table].drop(columns="corruption").set_index("level")
+    frame.index = [f"{level:g}" for level in frame.index]
+    for method in frame if len(frame) else ():
+        yield _line("not stated", f"{method}, published", frame[method], subsets)
+
+
+def _line(
+    recogniser: str, method: str, figures: Mapping[str, float], subsets: Sequence[str],
+    costs: Sequence[float] = (),
+) -> Line:  # fmt: skip
+    numbers = [number(figures.get(subset), "%") for subset in subsets]
+    numbers += [number(cost, "count") for cost in costs]
+    return Line((Cell(recogniser), Cell(method), *numbers), muted=True)

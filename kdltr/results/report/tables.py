@@ -1,0 +1,226 @@
+"""Tables of a result's rows: accuracies in the paper's layout, anything else in a default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from kdltr.evaluation.compare import WRONG
+from kdltr.results import Result, Row, beside_published
+from kdltr.results.report.cells import GAP, Cell, Line, Table, measured, number
+from kdltr.results.report.published import MAIN, published_curves, published_lines
+from kdltr.results.tables import family
+
+SIZE = "size"  # rows that say what each method of the main table costs
+COSTS = ("parameters", "multiply-adds")
+ACCURACY, OTHER_SCORES = "accuracy", {"1-NED", "confidence"}  # the metrics that PROTOCOL defines
+FOLDED_FROM = 24  # lines: longer tables are shown when asked for
+MOST_SUBSETS = 12  # with more of them, subsets stand below each other
+MOST_METRICS = 6  # with more of them, methods stand side by side and metrics below each other
+TITLES = {
+    "attention": "Steps on which attention moves right (%)",
+    "bench": "Speed and memory, beside the plain way",
+    "calibration": "Confidence (%): calibration error over ten bins, and what chance allows",
+    "confusion": "Characters misread: rate (%) and number of errors by kind",
+    "costs": "What each recogniser costs, counted in full and as the paper counts",
+    "data": "Pairs in each set",
+    "fonts": "Words in fonts that training has seen, and in others",
+    "kept outputs": "Loss and size by how the teacher's outputs are kept",
+    "operations": "Where a training step's time goes",
+    "precisions": "A training step in float32 and bfloat16",
+    "scaling": "Time against pairs, batch size and word length",
+    "size": "What a word costs",
+    "swaps": "The most frequent swaps of characters, of n occurrences",
+    "teacher": "The teacher, on sharp words and on upsampled blurred ones",
+    "textzoom": "Words read right",
+    "training": "Training",
+}
+COST_NOTE = (
+    "Published: the paper's main table, on TextZoom. It counts the multiply-adds of modules alone, "
+    "without the products inside attention, and PARSeq's for three decoding steps; kdltr counts "
+    "them all."
+)
+
+
+def tables_of(result: Result) -> list[Table]:
+    """Every table of a result, in the order of its rows, the main one first."""
+    rows, made = result.rows, []
+    names = list(dict.fromkeys(row.table for row in rows))
+    names.sort(key=lambda name: name != MAIN)
+    others: list[Row] = []  # scores beside accuracies
+    for name in names:
+        own = [row for row in rows if row.table == name]
+        scored = {row.metric for row in own} <= {ACCURACY, *OTHER_SCORES}
+        tables = []
+        if scored:
+            others += [row for row in own if row.metric != ACCURACY]
+            own = [row for row in own if row.metric == ACCURACY]
+            if own:
+                costs = [row for row in rows if row.table == SIZE] if name == MAIN else []
+                tables.append(accuracy_table(own, title_of(name), costs))
+        elif not (name == SIZE and MAIN in names):
+            tables.append(spread(own, title_of(name)))
+        if name == MAIN:
+            same_data = result.document.get("extra", {}).get("same_data", False)
+            tables.append(beside_table(own, same_data))
+        measured_so = scored or any(row.metric.startswith(ACCURACY) for row in own)
+        made += [_marked(table, result, name, measured_so) for table in tables]
+    if others:
+        if len({row.table for row in others}) > 1:
+            others = [replace(row, subset=f"{title_of(row.table)}: {row.subset}") for row in others]
+        table = replace(spread(others, "Other scores"), folded=True)
+        made.append(_marked(table, result, others[0].table, True))
+    if words := result.document.get("extra", {}).get("readings"):
+        made.append(_marked(readings_table(words), result, names[0], True))
+    return made
+
+
+def title_of(name: str) -> str:
+    """The heading of a table of rows."""
+    return TITLES.get(name) or (name[:1].upper() + name[1:]).replace("_", " ")
+
+
+def _marked(table: Table, result: Result, name: str, scored: bool) -> Table:
+    """With what its words are, and how its accuracies were measured."""
+    protocol = result.document["protocol"] if scored else ""
+    return replace(table, words=other_words(result.document, name), protocol=protocol)
+
+
+def words_of(result: Result) -> str:
+    """What a result's words are, if they are not those of the paper."""
+    return other_words(result.document, result.rows[0].table if result.rows else MAIN)
+
+
+def other_words(document: Mapping[str, Any], table: str) -> str:
+    """What a table's words are, if they are not those of the paper; "" if they are, or none."""
+    papers = "the benchmarks" if "benchmarks" in table.lower() else "TextZoom"
+    if any("data/generated/" in path for path in document["data"]):
+        return f"generated words, not {papers}"
+    same = document.get("extra", {}).get("same_data")
+    own = any(not path.startswith(("data/textzoom/", "data/benchmarks/"))
+              for path in document["data"])  # fmt: skip
+    return f"other words, not {papers}" if same is False or (same is None and own) else ""
+
+
+def accuracy_table(rows: Sequence[Row], title: str, costs: Sequence[Row] = ()) -> Table:
+    """Methods down, subsets across, and below each recogniser's lines the published ones.
+
+    Args:
+        rows: accuracies of one table.
+        costs: rows of `COSTS` by recogniser and method, for two more columns.
+    """
+    subsets = list(dict.fromkeys(row.subset for row in rows))
+    if len(subsets) > MOST_SUBSETS:
+        return spread(rows, title)
+    cost = {(row.recogniser, row.method, row.metric): row.value for row in costs}
+    shown_costs = COSTS if costs or rows[0].table == MAIN else ()
+    found: dict[tuple, dict[str, Row]] = {}
+    for row in rows:
+        found.setdefault((row.recogniser, row.method, row.seed), {})[row.subset] = row
+    lines: dict[str | None, list[Line]] = {}
+    for (recogniser, method, seed), own in found.items():
+        lines.setdefault(family(recogniser), []).append(Line(
+            (Cell(recogniser), Cell(method if seed is None else f"{method}, seed {seed}"),
+             *(measured(own[subset]) if subset in own else number(None) for subset in subsets),
+             *(number(cost.get((recogniser, method, name)), "count") for name in shown_costs))
+        ))  # fmt: skip
+    for name in filter(None, lines):
+        lines[name] += published_lines(rows[0].table, name, subsets)
+    every = [line for own in lines.values() for line in own]
+    every += published_curves(rows[0].table, subsets)
+    return Table(
+        f"{title}: accuracy (%)", ("recogniser", "method", *subsets, *shown_costs), tuple(every),
+        f"Small: 95 % intervals. {_images(rows)} {COST_NOTE if shown_costs else ''}".strip(),
+    )  # fmt: skip
+
+
+def _images(rows: Sequence[Row]) -> str:
+    """The images behind each column."""
+    counts = {row.subset: row.n for row in rows if row.n}
+    if len({*counts.values()}) == 1:
+        return f"n = {next(iter(counts.values()))}."
+    return f"n: {', '.join(f'{subset} {n}' for subset, n in counts.items())}."
+
+
+def beside_table(rows: Sequence[Row], same_data: bool) -> Table:
+    """Every accuracy with what the paper states for it, and the verdict."""
+    frame = beside_published(rows, same_data)
+    lines = tuple(
+        Line((Cell(r.recogniser), Cell(r.method), Cell(r.subset), number(r.n, "count"),
+              number(r.measured, "%"), Cell(f"{r.low:.1f}–{r.high:.1f}", float(r.low)),
+              number(r.published, "%"), number(r.difference, "points", sign=True),
+              verdict_cell(r.verdict or "not in the paper")))
+        for r in frame.itertuples()
+    )  # fmt: skip
+    columns = ("recogniser", "method", "subset", "n", "measured", "95 % interval", "published",
+               "difference", "verdict")  # fmt: skip
+    return Table("Measured beside published", columns, lines, folded=True)
+
+
+def readings_table(words: Sequence[Mapping[str, str]]) -> Table:
+    """What each method reads of each word: records of `kdltr.evaluation.compare.reading_table`."""
+    lines = tuple(Line(tuple(map(Cell, word.values()))) for word in words)
+    return Table("Readings, word by word", tuple(words[0]), lines, f"{WRONG}: wrong.",
+                 folded=len(lines) >= FOLDED_FROM)
+
+
+def verdict_cell(verdict: str) -> Cell:
+    """A verdict, coloured by what it says."""
+    return Cell(verdict, kind=f"verdict {verdict.replace(' ', '-')}")
+
+
+def spread(rows: Sequence[Row], title: str) -> Table:
+    """A table that has no counterpart in the paper.
+
+    A column for each metric; or for each method, where there is one metric alone, and where
+    metrics are many or of several units: then each has a line. What all rows share of their
+    `extra` is the note.
+    """
+    units: dict[str, dict[str, None]] = {}
+    for row in rows:
+        units.setdefault(row.metric, {})[row.unit] = None
+    mixed = len(units) > MOST_METRICS or any(len(found) > 1 for found in units.values())
+    alone = not mixed and len(units) == 1 and len({row.method for row in rows}) > 1
+    across, down = ("method", "metric") if mixed or alone else ("metric", "method")
+    heads = list(dict.fromkeys(getattr(row, across) for row in rows))
+    grouped: dict[tuple, dict[str, Row]] = {}
+    for row in rows:
+        key = (row.recogniser, getattr(row, down), row.subset, row.seed, row.n)
+        grouped.setdefault(key, {})[getattr(row, across)] = row
+    lines = tuple(
+        Line((Cell(recogniser), Cell(GAP if alone else what), label(subset),
+              Cell(GAP) if seed is None else Cell(str(seed), seed), number(n, "count"),
+              *(measured(found[h], with_unit=mixed) if h in found else Cell(GAP) for h in heads)))
+        for (recogniser, what, subset, seed, n), found in grouped.items()
+    )  # fmt: skip
+    metrics = [_with_unit(metric, next(iter(found))) for metric, found in units.items()]
+    table = Table(
+        f"{title}: {metrics[0]}" if alone else title,
+        ("recogniser", down, "subset", "seed", "n", *(metrics if across == "metric" else heads)),
+        lines, _shared(rows), folded=len(lines) >= FOLDED_FROM,
+    )  # fmt: skip
+    return table.without_empty_columns()
+
+
+def label(text: str) -> Cell:
+    """A subset; one that is a level, as "0.5", is a number and sorted as such."""
+    try:
+        return Cell(text, float(text))
+    except ValueError:
+        return Cell(text)
+
+
+def _with_unit(metric: str, unit: str) -> str:
+    return metric if unit in ("count", "1", "") else f"{metric} ({unit})"
+
+
+def _shared(rows: Iterable[Row]) -> str:
+    """What all rows have in common beside their fields, as "name: value; …"."""
+    extras = [dict(row.extra) for row in rows]
+    common = {
+        name: value for name, value in extras[0].items()
+        if isinstance(value, str | int | float) and name != "correct"
+        and len(extras) > 1 and all(other.get(name) == value for other in extras)
+    }  # fmt: skip
+    return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in common.items())

@@ -1,0 +1,143 @@
+"""Export: the file computes what PyTorch does and says how to read it; whole or absent."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from kdltr import ALNUM36, ModelOutput, Recogniser, create_model, list_models
+from kdltr.apps import export
+from kdltr.checkpoint import save_weights
+
+STUDENTS = [name for name in list_models() if name.endswith("_ltr")]
+NANO = [name for name in STUDENTS if "nano" in name]
+
+
+class Tiny(Recogniser):
+    """A recogniser of one's own; ``wrong`` computes another thing every time it is asked."""
+
+    name, charset, image_size, semantic_width, steps = "tiny", ALNUM36, (8, 16), 8, 4
+
+    def __init__(self, wrong=False):
+        super().__init__()
+        self.classify, self.wrong, self.asked = nn.Linear(3 * 8 * 4, ALNUM36.size), wrong, 0.0
+
+    def forward(self, images):
+        steps = images.unflatten(-1, (4, 4)).permute(0, 3, 1, 2, 4).flatten(2)  # (N, 4, 96)
+        self.asked += self.wrong
+        return ModelOutput(self.classify(steps) + self.asked)
+
+
+def facts(path):
+    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+
+
+def agrees(name, tmp_path, batches=(1, 3)):
+    """Exports a student with random weights; logits agree for batches that nothing was told of."""
+    torch.manual_seed(0)
+    model = create_model(name).train()
+    path = tmp_path / "student.onnx"
+    assert export.export(model, path) <= export.TOLERANCE and model.training
+    assert [file.name for file in tmp_path.iterdir()] == ["student.onnx"]  # weights are inside
+    runtime = export.session(path, threads=1)
+    for n in batches:
+        images = torch.rand(n, 3, 16, 64)
+        with torch.no_grad():
+            expected = model.eval()(images).logits.numpy()
+        (found,) = runtime.run(["logits"], {"images": images.numpy()})
+        assert found.shape == expected.shape == (n, 26, model.charset.size)
+        assert np.abs(found - expected).max() <= export.TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("name", NANO)
+def test_every_small_student(name, tmp_path):
+    agrees(name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in STUDENTS if name not in NANO])
+def test_every_student_of_the_published_size(name, tmp_path):
+    agrees(name, tmp_path)
+
+
+def test_the_file_says_what_it_is_and_how_to_read_it(tmp_path):
+    model, path = Tiny(), tmp_path / "tiny.onnx"
+    export.export(model, path)
+    said = facts(path)
+    assert said["model"] == "tiny" and said["charset"] == ALNUM36.characters
+    assert json.loads(said["image_size"]) == [8, 16] and said["kdltr_version"]
+    assert "0 ends the word" in said["decode"]
+    inputs = onnx.load(path).graph.input
+    assert [entry.name for entry in inputs] == ["images"]
+    places = inputs[0].type.tensor_type.shape.dim
+    assert [place.dim_value for place in places] == [0, 3, 8, 16] and places[0].dim_param
+
+
+def test_what_disagrees_is_refused_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "word.onnx"
+    path.write_bytes(b"old")
+    with pytest.raises(export.ExportError, match="tiny: expected PyTorch's logits"):
+        export.export(Tiny(wrong=True), path)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_command_and_a_reader_without_kdltr(tmp_path, capsys, monkeypatch):
+    """The lines of README, on a file that the command wrote."""
+    monkeypatch.setattr(export, "load_recogniser", lambda *_: Tiny())
+    path = tmp_path / "tiny.onnx"
+    assert export.main(["weights.safetensors", str(path)]) == 0
+    assert "tiny" in capsys.readouterr().out
+    reader = """
+import json, sys
+import numpy as np, onnxruntime
+from PIL import Image
+
+session = onnxruntime.InferenceSession(sys.argv[1])
+facts = session.get_modelmeta().custom_metadata_map
+height, width = json.loads(facts["image_size"])
+image = Image.open(sys.argv[2]).convert("RGB").resize((width, height), Image.BICUBIC)
+pixels = np.asarray(image, np.float32).transpose(2, 0, 1)[None] / 255
+classes = session.run(["logits"], {"images": pixels})[0][0].argmax(-1).tolist()
+word = classes[: classes.index(0)] if 0 in classes else classes
+print("".join(facts["charset"][c - 1] for c in word))
+"""
+    from PIL import Image
+
+    image = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "word.png")
+    command = [sys.executable, "-c", reader, str(path), str(tmp_path / "word.png")]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    (file,) = [export.session(path)]
+    pixels = image.transpose(2, 0, 1)[None].astype(np.float32) / 255
+    logits = file.run(["logits"], {"images": pixels})[0]
+    assert printed == ALNUM36.decode(torch.from_numpy(logits))[0].text
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["abinet_ltr", "out.onnx"], "no weights of abinet_ltr are shipped"),
+    (["none.safetensors", "out.onnx"], "does not say which model"),
+    (["none.safetensors", "out.onnx", "--model", "parseq_nano_ltr"], "no checkpoint at"),
+    (["none.safetensors", "out.onnx", "--model", "parseq_nono"], "did you mean"),
+])
+def test_what_cannot_be_exported_is_said(arguments, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert export.main(arguments) == 2 and said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_name_their_model(tmp_path, monkeypatch):
+    sizes = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2}
+    model = create_model("parseq_nano_ltr", **sizes)
+    save_weights(model, tmp_path / "mine.safetensors", {"model": model.name, "config": sizes})
+    exported = []
+    monkeypatch.setattr(export, "export", lambda model, path: exported.append(model) or 0.0)
+    (tmp_path / "out.onnx").touch()
+    assert export.main([str(tmp_path / "mine.safetensors"), str(tmp_path / "out.onnx")]) == 0
+    assert exported[0].semantic_width == 16
+    assert export.main(["parseq_nano_ltr", str(tmp_path / "out.onnx")]) == 0
+    assert exported[1].name == "parseq_nano_ltr" and exported[1].semantic_width == 160

@@ -1,0 +1,218 @@
+"""The reader of notebook 09: what it shows, and that it works in JupyterLab in a browser."""
+
+import html
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import ipywidgets as widgets
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from kdltr.apps import lab
+from kdltr.apps.read import load_recogniser
+from kdltr.generator.synthetic import arrays
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
+                None)  # fmt: skip
+# Headless, as root, and without looking for a network.
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+SLOW = 180  # seconds: a busy machine of two cores
+TOKEN = "test"
+
+
+@pytest.fixture(scope="module")
+def words():
+    hr, _, labels = arrays("test/easy", 3, seed=3)
+    return {label: lab.Word(image, label) for image, label in zip(hr, labels, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def readers():
+    return load_recogniser(model="parseq_nano"), load_recogniser(model="parseq_nano_ltr")
+
+
+def parts(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+    """A widget and all below it."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from parts(child)
+
+
+def shown(reader: widgets.Widget) -> dict[str, str]:
+    """What the page says each of the three read."""
+    pages = [part.value for part in parts(reader) if isinstance(part, widgets.HTML)]
+    cells = re.findall(r'<td class=text data-reader="([^"]+)">(.*?)</td>', "".join(pages))
+    return {name: html.unescape(re.sub("<[^>]+>", "", text)) for name, text in cells}
+
+
+def control(reader: widgets.Widget, description: str) -> widgets.Widget:
+    return next(part for part in parts(reader) if getattr(part, "description", "") == description)
+
+
+def test_nothing_is_degraded_at_the_sliders_rest():
+    image = np.random.default_rng(0).integers(0, 255, (16, 64, 3), np.uint8)
+    same = lab.degrade(image, (16, 64), height=16, blur=0.0, noise=0.0)
+    np.testing.assert_array_equal(same, image)
+    assert lab.degrade(image, (16, 64), 16, 0.0, 20.0).std() > image.std()
+    assert lab.degrade(image, (16, 64), 16, 1.0, 0.0).std() < image.std()
+    assert lab.degrade(image, (16, 64), 6, 0.0, 0.0).std() < image.std()
+    other = lab.degrade(np.zeros((40, 30, 3), np.uint8), (16, 64), 8, 1.0, 5.0)
+    assert other.shape == (16, 64, 3) and other.dtype == np.uint8
+
+
+def test_a_word_is_read_three_ways(readers, words):
+    label, word = next(iter(words.items()))
+    found = lab.read_word(*readers, word.image, height=16, blur=0.0, noise=0.0)
+    assert [seen.name for seen in found] == ["teacher, sharp", "teacher, bicubic", "student"]
+    assert [seen.reading.text for seen in found] == [label] * 3
+    assert [seen.image.shape[:2] for seen in found] == [(32, 128), (16, 64), (16, 64)]
+    again = lab.read_word(*readers, word.image, height=16, blur=3.0, noise=0.0)
+    assert again[0].reading == found[0].reading  # the sharp image is not touched
+    assert again[2].reading.text != label
+
+
+def test_the_page_marks_what_is_wrong_and_escapes_what_is_read(words):
+    image = next(iter(words.values())).image
+    seen = lab.Seen("student", image, lab.Reading("a<b", 0.5), np.ones((26, 1, 32)))
+    page = lab.page([seen], "a-c")
+    assert "<span>a</span><span>&lt;</span><span class=wrong>b</span>" in page
+    assert page.count("<figure>") == 3 and "confidence 0.500" in page
+    assert "class=wrong>b" not in lab.page([seen])  # nobody knows what the word is
+
+
+def test_moving_a_slider_or_choosing_a_word_reads_again(readers, words):
+    first, second, _ = words
+    reader = lab.reader(*readers, words)
+    assert shown(reader)["student"] == first
+    control(reader, "blur σ, px").value = 3.0
+    assert shown(reader)["student"] != first == shown(reader)["teacher, sharp"]
+    control(reader, "blur σ, px").value = 0.0
+    control(reader, "word").value = second
+    assert shown(reader)["student"] == second
+
+
+def test_an_image_of_one_s_own_is_added_and_a_bad_file_explained(readers, words, tmp_path):
+    reader = lab.reader(*readers, words)
+    upload, choice = control(reader, "your own"), control(reader, "word")
+    Image.fromarray(list(words.values())[2].image).save(tmp_path / "mine.png")
+    given = {"type": "image/png", "size": 1, "last_modified": datetime.now(UTC)}
+    upload.value = [given | {"name": "mine.png", "content": (tmp_path / "mine.png").read_bytes()}]
+    assert choice.value == "mine.png" and len(choice.options) == 4
+    assert shown(reader)["student"] == list(words)[2]
+    upload.value = [given | {"name": "bad.png", "content": b"no image"}]
+    assert choice.value == "mine.png"
+    assert any("expected a PNG" in getattr(part, "value", "") for part in parts(reader)
+               if isinstance(part, widgets.HTML))  # fmt: skip
+
+
+@pytest.fixture
+def server(tmp_path):
+    """JupyterLab on this machine alone, with a copy of the notebook and settings of its own."""
+    notebook = nbformat.read(ROOT / "notebooks/09_read.ipynb", as_version=4)
+    notebook.metadata.pop("widgets", None)  # what it showed when it was committed
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks/09_read.ipynb")
+    # Neither news nor updates: both would be asked for on the network, and news by a dialogue.
+    quiet = tmp_path / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True)
+    quiet.write_text(json.dumps({"checkForUpdates": False, "fetchNews": "false"}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data",
+               "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
+               "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}  # fmt: skip
+    own = {name: str(tmp_path / folder) for name, folder in folders.items()}
+    log = tmp_path / "server.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
+             "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0",
+             f"--IdentityProvider.token={TOKEN}", "--LabApp.extension_manager=readonly",
+             f"--ServerApp.root_dir={tmp_path / 'notebooks'}"],
+            stdout=file, stderr=subprocess.STDOUT, cwd=tmp_path,
+            env=os.environ | own | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/api?token={TOKEN}", process, log)
+        yield address
+    finally:  # with it end its kernels
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
+    """Return when the server answers."""
+    until = time.monotonic() + SLOW
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt install chromium)")
+@pytest.mark.timeout(2 * SLOW)
+def test_it_works_in_a_browser(server, words, tmp_path):
+    from playwright.sync_api import expect, sync_playwright
+
+    first, second, _ = words
+    mine = tmp_path / "mine.png"
+    Image.fromarray(words[second].image).save(mine)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch_persistent_context(
+            tmp_path / "browser", executable_path=CHROMIUM, args=FLAGS, headless=True,
+            viewport={"width": 1280, "height": 1000},
+        )  # fmt: skip
+        try:
+            page = browser.new_page()
+            page.set_default_timeout(1000 * SLOW)
+            expect.set_options(timeout=1000 * SLOW)
+            page.goto(f"{server}/doc/tree/09_read.ipynb?token={TOKEN}")
+            page.get_by_text("| Idle").wait_for()  # the kernel is there
+            page.get_by_role("menuitem", name="Run", exact=True).click()
+            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            reading = page.locator('[data-reader="student"]')
+            error = page.locator('[data-mime-type="application/vnd.jupyter.stderr"]')
+            reading.or_(error).first.wait_for()
+            assert error.count() == 0, error.first.inner_text()
+            expect(reading).to_have_text(first)
+            slider = page.locator(".widget-hslider", has_text="blur").get_by_role("slider")
+            slider.press("End")
+            expect(reading).not_to_have_text(first)
+            expect(page.locator('[data-reader="teacher, sharp"]')).to_have_text(first)
+            page.screenshot(path=tmp_path / "blurred.png")
+            slider.press("Home")
+            expect(reading).to_have_text(first)
+            with page.expect_file_chooser() as chooser:
+                page.get_by_role("button", name="your own").click()
+            chooser.value.set_files(mine)
+            expect(reading).to_have_text(second)
+        finally:
+            browser.close()

@@ -1,0 +1,130 @@
+"""An interrupted save leaves the old file, and nothing else."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from kdltr import files
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+def test_writes_and_replaces(tmp_path):
+    target = tmp_path / "deep" / "metrics.json"
+    files.write_json(target, {"word": "café", "n": 3})
+    assert json.loads(target.read_text(encoding="utf-8")) == {"word": "café", "n": 3}
+    files.write_text(target, "new")
+    assert target.read_text() == "new"
+    assert names(target.parent) == ["metrics.json"]
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "m.json", {"loss": float("nan")})
+    assert names(tmp_path) == []
+
+
+def test_temporary_keeps_the_suffix_and_stays_in_the_folder(tmp_path):
+    with files.atomic_path(tmp_path / "figure.png") as temporary:
+        assert temporary.suffix == ".png" and temporary.parent == tmp_path
+        temporary.write_bytes(b"x")
+
+
+def test_directory_replaces_a_directory(tmp_path):
+    target = tmp_path / "data.lmdb"
+    for content in ("old", "new"):
+        with files.atomic_path(target) as temporary:
+            temporary.mkdir()
+            (temporary / "data.mdb").write_text(content)
+    assert (target / "data.mdb").read_text() == "new"
+    assert names(tmp_path) == ["data.lmdb"]
+
+
+def test_nothing_written_is_an_error(tmp_path):
+    caught = pytest.raises(FileNotFoundError, match="atomic_path yields")
+    with caught, files.atomic_path(tmp_path / "a"):
+        pass
+
+
+def test_exception_leaves_the_old_file(tmp_path):
+    target = tmp_path / "last.pt"
+    target.write_bytes(b"old")
+    with pytest.raises(RuntimeError), files.atomic_path(target) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError("boom")
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["last.pt"]
+
+
+def test_disk_full_on_flush_leaves_the_old_file(tmp_path, monkeypatch):
+    target = tmp_path / "last.pt"
+    target.write_bytes(b"old")
+
+    def full(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        files.write_bytes(target, b"new")
+    assert caught.value.errno == errno.ENOSPC
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["last.pt"]
+
+
+def test_failing_write_leaves_the_old_file(tmp_path):
+    """A real failure in the middle of a write: the system lets the process write 4 kB a file."""
+    resource = pytest.importorskip("resource")
+    target = tmp_path / "last.pt"
+    target.write_bytes(b"old")
+    code = (
+        "import sys; from kdltr import files\n"
+        "try: files.write_bytes(sys.argv[1], bytes(100_000))\n"
+        "except OSError as error: sys.exit(7)\n"
+    )
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # noqa: E731
+    # -B: the limit would also cut a .pyc file that the import writes
+    run = subprocess.run([sys.executable, "-B", "-c", code, str(target)], preexec_fn=limit)
+    assert run.returncode == 7
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["last.pt"]
+
+
+def test_kill_in_mid_write_leaves_the_old_file_and_the_next_save_cleans(tmp_path):
+    target = tmp_path / "last.pt"
+    target.write_bytes(b"old")
+    code = (
+        "import sys, time; from kdltr import files\n"
+        "with files.atomic_path(sys.argv[1]) as temporary:\n"
+        "    temporary.write_bytes(b'half'); sys.stdout.write('writing\\n'); sys.stdout.flush()\n"
+        "    time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"writing\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert target.read_bytes() == b"old"
+    assert len(names(tmp_path)) == 2
+    files.write_bytes(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert names(tmp_path) == ["last.pt"]
+
+
+def test_directory_moved_aside_by_a_killed_process_comes_back(tmp_path):
+    target = tmp_path / "data.lmdb"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    aside = tmp_path / f".data.{files._HOST}-{gone.pid}-0.tmp.lmdb.aside"
+    aside.mkdir()
+    (aside / "data.mdb").write_text("old")
+    with pytest.raises(RuntimeError), files.atomic_path(target):
+        raise RuntimeError("boom")
+    assert (target / "data.mdb").read_text() == "old"
+    assert names(tmp_path) == ["data.lmdb"]
