@@ -19,12 +19,6 @@ FLOAT32 = {"parseq": 1e-5, "logits": 5e-3, "semantic": 5e-3, "attention": 2e-2, 
 TERMS = ["total", "visual", "semantic", "cross_entropy", "soft_logits"]
 
 
-@pytest.fixture(autouse=True)
-def float32_in_full(monkeypatch):
-    """Convolutions in float32 by default are in TF32, which has three digits."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-
-
 @pytest.mark.parametrize("name", NAMES)
 @torch.inference_mode()
 def test_published_sizes_read_as_the_reference(name):

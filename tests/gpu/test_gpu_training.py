@@ -72,7 +72,7 @@ def test_a_compiled_student_learns_the_same(name, mode):
     for step in range(6):
         expected, found = eager()[0], compiled()[0]
         for term, value in expected.items():
-            torch.testing.assert_close(found[term], value, rtol=2e-3, atol=1e-4,
+            torch.testing.assert_close(found[term], value, rtol=5e-3, atol=1e-4,
                                        msg=lambda said, at=(step, term): f"{at}: {said}")
     assert counters["stats"]["unique_graphs"] > 0
     assert counters["inductor"]["cudagraph_skips"] == 0
