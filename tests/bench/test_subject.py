@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from kdltr.bench.clock import Laps
-from kdltr.bench.subject import Settings, TrainingStep, words_of_length
+from kdltr.bench.lengths import words_of_length
+from kdltr.bench.subject import Settings, TrainingStep
 from kdltr.models import create_model
 from tests.models.conftest import TOY
 

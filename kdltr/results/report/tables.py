@@ -28,6 +28,7 @@ TITLES = {
     "fonts": "Words in fonts that training has seen, and in others",
     "kept outputs": "Loss and size by how the teacher's outputs are kept",
     "operations": "Where a training step's time goes",
+    "options": "What settings that change no result are worth",
     "precisions": "A training step in float32 and bfloat16",
     "scaling": "Time against pairs, batch size and word length",
     "size": "What a word costs",
