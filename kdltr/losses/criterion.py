@@ -15,15 +15,14 @@ from kdltr.losses.paths import PATH_SCORES
 from kdltr.losses.semantic import SemanticContrastiveLoss
 from kdltr.losses.soft_logits import soft_logits_loss
 from kdltr.losses.visual import visual_focus_loss
+from kdltr.models import create_model
 from kdltr.models.output import ModelOutput
 
 Terms = dict[str, Callable[[], Tensor]]
 
 WEIGHTS = {"visual": 4.0, "semantic": 2.0, "cross_entropy": 0.025, "soft_logits": 20.0}
 
-# Width of the character vectors by the first part of a published model's name. All the rest that
-# tells the recognisers apart (attention mask, permutations) is in the shape of their ModelOutput.
-PROJECTOR_WIDTH = {"abinet": 512, "matrn": 512, "parseq": 384}
+PUBLISHED_WIDTH = 384  # the least E of the published recognisers
 PROJECTOR_HIDDEN = 256
 
 
@@ -91,7 +90,7 @@ class DistillationCriterion(nn.Module):
                     "the semantic term needs the width of the character vectors: pass width=, or "
                     "give the model an attribute semantic_width, or set the term's weight to 0"
                 )
-            published = width >= min(PROJECTOR_WIDTH.values())
+            published = width >= PUBLISHED_WIDTH
             hidden = hidden or (PROJECTOR_HIDDEN if published else max(width // 2, 1))
             self.semantic_loss = SemanticContrastiveLoss(width, hidden)
 
@@ -109,25 +108,19 @@ class DistillationCriterion(nn.Module):
         Args:
             model: a registered name ("abinet_ltr"), or a model whose ``semantic_width`` says E
                 and whose ``decoding`` says how it reads.
-            width: overrides both; needed for the name of a ``_nano`` model.
+            width: overrides the model's, for one of other sizes than its name's.
             hidden: as for the class.
             path_score: as for the class.
             **weights: of the terms, e.g. ``semantic=0``.
 
         Raises:
-            ValueError: a name without a published projector and no ``width``; or as the class.
+            ValueError: an unknown name, or as the class.
         """
+        if isinstance(model, str):
+            with torch.device("meta"):  # to ask it; nothing is computed
+                model = create_model(model)
         weights = {name: float(weight) for name, weight in weights.items()}
-        if width is None and not isinstance(model, str):
-            width = getattr(model, "semantic_width", None)
-        elif width is None and weights.get("semantic", WEIGHTS["semantic"]):
-            family, *variant = model.split("_")
-            width = None if "nano" in variant else PROJECTOR_WIDTH.get(family)
-            if width is None:
-                raise ValueError(
-                    f"no published projector for {model!r} (there are {list(PROJECTOR_WIDTH)}); "
-                    "pass the model itself, or width= the width of its character vectors"
-                )
+        width = width or getattr(model, "semantic_width", None)
         decoding = getattr(model, "decoding", "attention")
         return cls(width, weights, hidden, path_score, decoding)
 
