@@ -185,9 +185,9 @@ def select_labels(
         label = known if mode == "filtered" else word
         report["outside_charset"] += len(known) != len(word.lower() if charset.lower else word)
         report["empty"] += not label
-        too_long = len(label) > longest or bool(frames) and frames_needed(label) > frames
+        too_long = len(label) > longest or (bool(frames) and frames_needed(label) > frames)
         report["too_long"] += too_long
-        if mode == "published" or label and not too_long:
+        if mode == "published" or (label and not too_long):
             kept.append(index)
             cleaned.append(label)
     report["kept"] = len(kept)

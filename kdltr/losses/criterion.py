@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdltr.charset import DECODINGS
-from kdltr.losses.ctc import ctc_loss, frame_divergence
+from kdltr.losses.ctc import CTC_TARGETS, ctc_loss, frame_divergence
 from kdltr.losses.paths import PATH_SCORES
 from kdltr.losses.semantic import SemanticContrastiveLoss
 from kdltr.losses.soft_logits import soft_logits_loss
@@ -57,10 +57,12 @@ class DistillationCriterion(nn.Module):
         path_score: "published" or "log_normalised", see `kdltr.losses.path_distribution`.
         decoding: how the recogniser reads. For "ctc" all frames count in the semantic term,
             "cross_entropy" is the CTC loss and "soft_logits" the divergence of the frames.
+        ctc_targets: of the latter: "frames" or "collapsed_paths", see
+            `kdltr.losses.frame_divergence`.
 
     Raises:
-        ValueError: unknown term, negative or non-finite weight, unknown ``path_score`` or
-            ``decoding``, or no width where the semantic term needs one.
+        ValueError: unknown term, negative or non-finite weight, unknown ``path_score``,
+            ``decoding`` or ``ctc_targets``, or no width where the semantic term needs one.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class DistillationCriterion(nn.Module):
         hidden: int | None = None,
         path_score: str = "published",
         decoding: str = "attention",
+        ctc_targets: str = "frames",
     ):
         super().__init__()
         self.weights = WEIGHTS | (weights or {})
@@ -78,11 +81,14 @@ class DistillationCriterion(nn.Module):
         for name, weight in self.weights.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"the weight of {name} must be finite and >= 0, found {weight}")
-        if path_score not in PATH_SCORES:
-            raise ValueError(f"path_score must be one of {PATH_SCORES}; found {path_score!r}")
-        if decoding not in DECODINGS:
-            raise ValueError(f"decoding must be one of {DECODINGS}; found {decoding!r}")
-        self.path_score, self.decoding = path_score, decoding
+        for option, value, known in (
+            ("path_score", path_score, PATH_SCORES),
+            ("decoding", decoding, DECODINGS),
+            ("ctc_targets", ctc_targets, CTC_TARGETS),
+        ):
+            if value not in known:
+                raise ValueError(f"{option} must be one of {known}; found {value!r}")
+        self.path_score, self.decoding, self.ctc_targets = path_score, decoding, ctc_targets
         self.semantic_loss = None
         if self.weights["semantic"]:
             if width is None:
@@ -101,6 +107,7 @@ class DistillationCriterion(nn.Module):
         width: int | None = None,
         hidden: int | None = None,
         path_score: str = "published",
+        ctc_targets: str = "frames",
         **weights: float,
     ) -> DistillationCriterion:
         """The criterion that fits a recogniser.
@@ -111,6 +118,7 @@ class DistillationCriterion(nn.Module):
             width: overrides the model's, for one of other sizes than its name's.
             hidden: as for the class.
             path_score: as for the class.
+            ctc_targets: as for the class.
             **weights: of the terms, e.g. ``semantic=0``.
 
         Raises:
@@ -122,7 +130,7 @@ class DistillationCriterion(nn.Module):
         weights = {name: float(weight) for name, weight in weights.items()}
         width = width or getattr(model, "semantic_width", None)
         decoding = getattr(model, "decoding", "attention")
-        return cls(width, weights, hidden, path_score, decoding)
+        return cls(width, weights, hidden, path_score, decoding, ctc_targets)
 
     def forward(
         self,
@@ -172,7 +180,9 @@ class DistillationCriterion(nn.Module):
         all_frames = torch.full_like(lengths, student.logits.shape[1])
         return self._shared(student, teacher, all_frames) | {
             "cross_entropy": lambda: ctc_loss(_full(student.logits), labels, lengths),
-            "soft_logits": lambda: frame_divergence(*_pair("logits", student, teacher)),
+            "soft_logits": lambda: frame_divergence(
+                *_pair("logits", student, teacher), targets=self.ctc_targets
+            ),
         }
 
     def _shared(
