@@ -144,6 +144,7 @@ def frames_needed(word: str) -> int:
 
 
 ALNUM36 = Charset("alnum36", "abcdefghijklmnopqrstuvwxyz1234567890", lower=True)
+DIGITS_FIRST36 = Charset("digits_first36", "0123456789abcdefghijklmnopqrstuvwxyz", lower=True)
 ASCII94 = Charset(
     "ascii94",
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
