@@ -2,7 +2,9 @@
 
 It reads grey images, here made from RGB within. Parameter names are those of the copy that
 super-resolution methods take as their generator of text priors, where it reads 0-9a-z in that
-order. Symbols: N images, C channels or classes, (H, W) a map, T frames, E width of a frame's vector.
+order.
+
+Symbols: N images, C channels or classes, (H, W) a map, T frames, E width of a frame's vector.
 """
 
 from __future__ import annotations
