@@ -216,6 +216,16 @@ def test_bicubic_baseline_is_the_teacher_on_upsampled_images():
         bicubic.read(torch.rand(1, 3, 32, 128))
 
 
+def test_bicubic_reads_images_of_the_size_it_is_told():
+    teacher = create_model("crnn_nano").eval()
+    bicubic = UpsampleBicubic(teacher, (16, 48))
+    assert (bicubic.image_size, bicubic.decoding, bicubic.frames) == ((16, 48), "ctc", 26)
+    images = torch.rand(2, 3, 16, 48)
+    large = upsample_bicubic(images, (32, 128))
+    assert bicubic.read(images) == teacher.read(large)
+    assert bicubic.for_reading().image_size == (16, 48)
+
+
 def test_protocol_names_what_it_does():
     for said in ("[0-9a-z]", "Wilson", "McNemar", "NED", "weighted"):
         assert said in PROTOCOL
