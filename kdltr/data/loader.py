@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kdltr.charset import MAX_LENGTH, Charset
+from kdltr.charset import MAX_LENGTH, Charset, frames_needed
 from kdltr.data.images import resize
 from kdltr.data.lmdb import open_pairs, open_words
 from kdltr.data.records import DataError, RecordError, Word
@@ -151,7 +151,11 @@ def split(n: int, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tenso
 
 
 def select_labels(
-    words: Sequence[str], charset: Charset, mode: str, longest: int = MAX_LENGTH
+    words: Sequence[str],
+    charset: Charset,
+    mode: str,
+    longest: int = MAX_LENGTH,
+    frames: int | None = None,
 ) -> tuple[list[int], list[str], dict[str, int]]:
     """Training labels from the words of the data (DESIGN §4, last paragraph).
 
@@ -159,6 +163,9 @@ def select_labels(
     that are then empty or longer than `longest`. "published" keeps every word as it is, for
     `charset.encode(words, unknown="end")`: there an unknown character becomes an end token inside
     the word, and a word longer than `longest` loses its end token.
+
+    A recogniser that reads by CTC has so many `frames`; a word that needs more
+    (`kdltr.charset.frames_needed`) counts as too long. None for others.
 
     Returns:
         kept indices, their words, and how many words the choice touches: `total`, `kept`,
@@ -178,8 +185,9 @@ def select_labels(
         label = known if mode == "filtered" else word
         report["outside_charset"] += len(known) != len(word.lower() if charset.lower else word)
         report["empty"] += not label
-        report["too_long"] += len(label) > longest
-        if mode == "published" or 0 < len(label) <= longest:
+        too_long = len(label) > longest or (bool(frames) and frames_needed(label) > frames)
+        report["too_long"] += too_long
+        if mode == "published" or (label and not too_long):
             kept.append(index)
             cleaned.append(label)
     report["kept"] = len(kept)

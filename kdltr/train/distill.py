@@ -77,12 +77,14 @@ def distill(
         settings |= {"teacher": teacher.name, "teacher_weights": None, "student": student.name,
                      "model": {}}
     criterion = DistillationCriterion.for_model(
-        student, path_score=config.path_score, **config.weights
+        student, path_score=config.path_score, ctc_targets=config.ctc_targets, **config.weights
     )
     torch.manual_seed(config.seed + 1 + rank)  # dropout differs from process to process
 
     pairs = load_pairs(config.data, teacher.image_size, student.image_size)
-    kept, words, report = select_labels(pairs.words, student.charset, config.labels)
+    kept, words, report = select_labels(
+        pairs.words, student.charset, config.labels, frames=student.frames
+    )
     # ABINet's published targets turn an unknown character into an end token; PARSeq's raise.
     unknown = "end" if config.labels == "published" and student.steps else "error"
     labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
