@@ -1,0 +1,107 @@
+"""What a distillation learns from: its words, their shares of a batch, and their LR images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdltr.charset import MAX_LENGTH
+from kdltr.data.lmdb import open_pairs, open_words
+from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
+from kdltr.data.scenes import scenes, split_scenes
+from kdltr.generator.fitted_camera import FittedCamera
+from kdltr.models import Recogniser
+from kdltr.train.config import PARTS, DistillConfig
+
+
+@dataclass(frozen=True)
+class Material:
+    """The words of a run, those of the parts one after another.
+
+    Attributes:
+        pairs: M training words.
+        labels: (M, T) ids.
+        lengths: (M,) steps of each.
+        sizes: how many of them are in each of `PARTS`.
+        held_out: of ``data``, to choose the weights by.
+        report: how many words the choice of labels touches.
+    """
+
+    pairs: WordPairs
+    labels: Tensor
+    lengths: Tensor
+    sizes: dict[str, int]
+    held_out: WordPairs
+    report: dict[str, int]
+
+
+def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> Material:
+    """Load the words of all parts, choose their labels, hold some of ``data`` out.
+
+    Raises:
+        kdltr.data.DataError: missing or damaged data.
+    """
+    parts = {"data": [open_pairs(path) for path in config.data],
+             "words": [open_words(path) for path in config.words],
+             "generated": [open_pairs(path) for path in config.generated]}
+    sets = [one for part in parts.values() for one in part]
+    pairs = load_pairs(sets, teacher.image_size, student.image_size)
+    counts = torch.tensor([sum(map(len, part)) for part in parts.values()])
+    part = torch.arange(len(PARTS)).repeat_interleave(counts)  # of each word
+    kept, words, report = select_labels(pairs.words, student.charset, config.labels)
+    # ABINet's published targets turn an unknown character into an end token; PARSeq's raise.
+    unknown = "end" if config.labels == "published" and student.steps else "error"
+    labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
+    kept = torch.tensor(kept)
+    part = part[kept]
+    n = int((part == 0).sum())  # of ``data``, which comes first
+    if config.hold_out == "scenes":
+        train, held_out = split_scenes(scenes(pairs.subset(kept[:n])), config.validation,
+                                       config.seed)
+    else:
+        train, held_out = split(n, config.validation, config.seed)
+    train = torch.cat([train, torch.arange(n, len(kept))])
+    sizes = torch.bincount(part[train], minlength=len(PARTS)).tolist()
+    return Material(pairs.subset(kept[train]), labels[train], lengths[train],
+                    dict(zip(PARTS, sizes, strict=True)), pairs.subset(kept[held_out]), report)
+
+
+class Pictures:
+    """The LR images of chosen words: those they have, or for a share new ones by a camera.
+
+    Args:
+        pairs: M words, on the device of the training.
+        sizes: how many of them are in each part.
+        shares: of each part's draws, those that the camera makes an LR image for.
+    """
+
+    def __init__(
+        self, pairs: WordPairs, sizes: dict[str, int], shares: dict[str, float]
+    ) -> None:
+        self.pairs, device = pairs, pairs.hr.device
+        self.camera = None
+        if any(shares.get(name, 0) for name in sizes if sizes[name]):
+            self.camera = FittedCamera(device, pairs.lr.shape[-2:])
+            self.generator = torch.Generator(device)
+            each = [torch.full((n,), shares.get(name, 0.0)) for name, n in sizes.items()]
+            self.shares = torch.cat(each).to(device)
+            self.characters = torch.tensor([len(word) for word in pairs.words]).to(device)
+
+    def __call__(self, chosen: Tensor, seed: int) -> Tensor:
+        """(B, 3, h, w) in [0, 1] of ``chosen`` (B,), by the random numbers of ``seed``."""
+        stored = self.pairs.blurred(chosen)
+        if self.camera is None:
+            return stored
+        place = chosen.to(stored.device, non_blocking=True)
+        generator = self.generator.manual_seed(seed)
+        chance = torch.rand(len(place), generator=generator, device=stored.device)
+        made = self.camera(self.pairs.sharp(chosen), self.characters[place], generator)
+        return torch.where((chance < self.shares[place])[:, None, None, None], made, stored)
+
+
+def mixture(config: DistillConfig, sizes: dict[str, int]) -> Sequence[tuple[int, float]]:
+    """Words and share of each part for `kdltr.data.batches`; () if every word comes once."""
+    return [(n, config.mix.get(name, 0.0)) for name, n in sizes.items()] if config.mix else ()
