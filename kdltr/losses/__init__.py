@@ -1,6 +1,7 @@
 """The four terms of the distillation loss and the criterion that sums them (DESIGN §4)."""
 
 from kdltr.losses.criterion import WEIGHTS, DistillationCriterion, cross_entropy_loss
+from kdltr.losses.ctc import ctc_loss, frame_divergence
 from kdltr.losses.paths import PATH_SCORES, path_distribution
 from kdltr.losses.semantic import SemanticContrastiveLoss
 from kdltr.losses.soft_logits import soft_logits_loss
@@ -12,6 +13,8 @@ __all__ = [
     "DistillationCriterion",
     "SemanticContrastiveLoss",
     "cross_entropy_loss",
+    "ctc_loss",
+    "frame_divergence",
     "path_distribution",
     "soft_logits_loss",
     "visual_focus_loss",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kdltr.charset import DECODINGS
+from kdltr.losses.ctc import ctc_loss, frame_divergence
 from kdltr.losses.paths import PATH_SCORES
 from kdltr.losses.semantic import SemanticContrastiveLoss
 from kdltr.losses.soft_logits import soft_logits_loss
 from kdltr.losses.visual import visual_focus_loss
 from kdltr.models.output import ModelOutput
+
+Terms = dict[str, Callable[[], Tensor]]
 
 WEIGHTS = {"visual": 4.0, "semantic": 2.0, "cross_entropy": 0.025, "soft_logits": 20.0}
 
@@ -51,10 +56,12 @@ class DistillationCriterion(nn.Module):
         hidden: LSTM width a side of the projector. None: 256 as published, or half of ``width``
             for a narrower recogniser, whose projector would otherwise dwarf it.
         path_score: "published" or "log_normalised", see `kdltr.losses.path_distribution`.
+        decoding: how the recogniser reads. For "ctc" all frames count in the semantic term,
+            "cross_entropy" is the CTC loss and "soft_logits" the divergence of the frames.
 
     Raises:
-        ValueError: unknown term, negative or non-finite weight, unknown ``path_score``, or no
-            width where the semantic term needs one.
+        ValueError: unknown term, negative or non-finite weight, unknown ``path_score`` or
+            ``decoding``, or no width where the semantic term needs one.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class DistillationCriterion(nn.Module):
         weights: dict[str, float] | None = None,
         hidden: int | None = None,
         path_score: str = "published",
+        decoding: str = "attention",
     ):
         super().__init__()
         self.weights = WEIGHTS | (weights or {})
@@ -73,7 +81,9 @@ class DistillationCriterion(nn.Module):
                 raise ValueError(f"the weight of {name} must be finite and >= 0, found {weight}")
         if path_score not in PATH_SCORES:
             raise ValueError(f"path_score must be one of {PATH_SCORES}; found {path_score!r}")
-        self.path_score = path_score
+        if decoding not in DECODINGS:
+            raise ValueError(f"decoding must be one of {DECODINGS}; found {decoding!r}")
+        self.path_score, self.decoding = path_score, decoding
         self.semantic_loss = None
         if self.weights["semantic"]:
             if width is None:
@@ -97,7 +107,8 @@ class DistillationCriterion(nn.Module):
         """The criterion that fits a recogniser.
 
         Args:
-            model: a registered name ("abinet_ltr"), or a model whose ``semantic_width`` says E.
+            model: a registered name ("abinet_ltr"), or a model whose ``semantic_width`` says E
+                and whose ``decoding`` says how it reads.
             width: overrides both; needed for the name of a ``_nano`` model.
             hidden: as for the class.
             path_score: as for the class.
@@ -117,7 +128,8 @@ class DistillationCriterion(nn.Module):
                     f"no published projector for {model!r} (there are {list(PROJECTOR_WIDTH)}); "
                     "pass the model itself, or width= the width of its character vectors"
                 )
-        return cls(width, weights, hidden, path_score)
+        decoding = getattr(model, "decoding", "attention")
+        return cls(width, weights, hidden, path_score, decoding)
 
     def forward(
         self,
@@ -140,23 +152,47 @@ class DistillationCriterion(nn.Module):
         Raises:
             ValueError: a missing teacher or output, or shapes that do not fit; names the term.
         """
-        attention = getattr(teacher, "attention", None)
-        compute = {
-            "visual": lambda: visual_focus_loss(
-                *_pair("visual", student, teacher), _full(attention), lengths
-            ),
-            "semantic": lambda: self.semantic_loss(*_pair("semantic", student, teacher), lengths),
-            "cross_entropy": lambda: cross_entropy_loss(_full(student.logits), labels, lengths),
-            "soft_logits": lambda: soft_logits_loss(
-                *_pair("logits", student, teacher), path_score=self.path_score
-            ),
-        }
+        compute = self._frames if self.decoding == "ctc" else self._steps
+        compute = compute(student, teacher, labels, lengths)
         # Half precision would leave the similarities ÷ 0.1 and products over steps few digits.
         with torch.autocast(student.logits.device.type, enabled=False):
             zero = student.logits.new_zeros((), dtype=torch.float32)
             terms = {name: compute[name]() if self.weights[name] else zero for name in WEIGHTS}
             total = sum((self.weights[name] * term for name, term in terms.items()), zero)
         return terms | {"total": total}
+
+    def _steps(
+        self, student: ModelOutput, teacher: ModelOutput | None, labels: Tensor, lengths: Tensor
+    ) -> Terms:
+        """The terms of decoding steps up to an end token."""
+        return self._shared(student, teacher, lengths) | {
+            "cross_entropy": lambda: cross_entropy_loss(_full(student.logits), labels, lengths),
+            "soft_logits": lambda: soft_logits_loss(
+                *_pair("logits", student, teacher), path_score=self.path_score
+            ),
+        }
+
+    def _frames(
+        self, student: ModelOutput, teacher: ModelOutput | None, labels: Tensor, lengths: Tensor
+    ) -> Terms:
+        """The terms of frames, all of which count."""
+        all_frames = torch.full_like(lengths, student.logits.shape[1])
+        return self._shared(student, teacher, all_frames) | {
+            "cross_entropy": lambda: ctc_loss(_full(student.logits), labels, lengths),
+            "soft_logits": lambda: frame_divergence(*_pair("logits", student, teacher)),
+        }
+
+    def _shared(
+        self, student: ModelOutput, teacher: ModelOutput | None, counted: Tensor
+    ) -> Terms:
+        """The terms of maps and vectors; of the vectors the first ``counted`` (N,) count."""
+        attention = _full(getattr(teacher, "attention", None))
+        return {
+            "visual": lambda: visual_focus_loss(
+                *_pair("visual", student, teacher), attention, counted
+            ),
+            "semantic": lambda: self.semantic_loss(*_pair("semantic", student, teacher), counted),
+        }
 
 
 def _pair(field: str, student: ModelOutput, teacher: ModelOutput | None) -> tuple[Tensor, Tensor]:
