@@ -1,10 +1,10 @@
 """LR pictures of words that have none: a camera fitted to TextZoom's pairs, on the training device.
 
-What an LR photograph differs by from the HR one of the same word was measured on every pair of
-TextZoom's train2 (`kdltr.generator.camera_fit`): blur along each axis, sharpening, misalignment,
-contrast, brightness, noise. `FittedCamera` gives each image what was measured on one pair, drawn
-at random among pairs of words about as long: crops are squeezed to one width, so that the blur
-across depends on the word's length.
+What an LR photograph differs by from the HR one of the same word was measured on the pairs of
+TextZoom's train2 (`kdltr.generator.camera_fit`): blur along each axis, misalignment, contrast,
+brightness, and how large the rest is. `FittedCamera` gives each image what was measured on one
+pair, drawn at random among pairs of words about as long: crops are squeezed to one width, so that
+the blur across depends on the word's length.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from __future__ import annotations
 import csv
 import os
 from importlib.resources import files
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 TABLE = files("kdltr.generator") / "textzoom_camera.csv"
-# Lengths are in pixels of an LR picture of 16×64.
+# Lengths are in pixels of an LR picture of 16×64, brightness is that of [0, 1].
 COLUMNS = (
     "characters",  # of the word
     "blur_y", "blur_x",  # standard deviation of the point spread
-    "sharpening",  # weight of an unsharp mask of twice that blur
     "shift_y", "shift_x",
-    "scale_y", "scale_x",  # HR pixels a pixel, over the nominal number
+    "scale_y", "scale_x",  # how many times as many HR pixels a pixel steps over as it should
     "gain",  # of contrast
     "red", "green", "blue",  # added to the mean of each channel
     "noise",  # standard deviation of what the others leave unexplained
 )  # fmt: skip
 HEIGHT, WIDTH = 16, 64
-NEIGHBOURS = 400  # pairs at least that a word's are drawn from
+NEIGHBOURS = 100  # pairs at least that a word's is drawn from
+GRAIN = (0.7, 1.0)  # blur of the noise, down and across: what it is like in the pairs
+GREY = 0.9  # share of its variance that the channels have in common
 
 
 class FittedCamera:
@@ -39,7 +41,7 @@ class FittedCamera:
     Args:
         device: where the pictures are.
         size: (h, w) of the LR pictures.
-        table: CSV with `COLUMNS`, one pair a row.
+        table: CSV with `COLUMNS`, one pair a row; None: TextZoom's.
     """
 
     def __init__(
@@ -47,64 +49,72 @@ class FittedCamera:
         table: str | os.PathLike | None = None,
     ) -> None:
         rows = read_table(table)
-        self.size = size
+        self.size = tuple(size)
         characters = rows[:, 0].contiguous()
-        longest = int(characters.max())
-        # Of words of each length: the first row and the number of rows to draw from.
-        wanted = torch.arange(longest + 1)
-        first = torch.searchsorted(characters, wanted.float())
-        last = torch.searchsorted(characters, wanted.float(), right=True)
-        lacking = (NEIGHBOURS - (last - first)).clamp(min=0)
+        wanted = torch.arange(int(characters[-1]) + 1).float()
+        # Of words of each length: the first row to draw from, and how many.
+        first = torch.searchsorted(characters, wanted)
+        last = torch.searchsorted(characters, wanted, right=True)
         n = min(NEIGHBOURS, len(rows))
-        first = (first - lacking // 2).clamp(0, len(rows) - n)
-        last = torch.maximum(last, first + n)
-        self.first, self.count = first.to(device), (last - first).to(device)
-        self.rows = rows.to(device)
+        first = (first - (n - last + first).clamp(min=0) // 2).clamp(0, len(rows) - n)
+        count = torch.maximum(last - first, torch.tensor(n))
+        self.rows, self.first, self.count = rows.to(device), first.to(device), count.to(device)
 
-    def __call__(self, hr: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, hr: Tensor, characters: Tensor, generator: torch.Generator) -> Tensor:
         """LR pictures (N, 3, h, w) of HR ones (N, 3, H, W), both RGB in [0, 1].
 
         Args:
-            lengths: (N,) characters of each word, on the pictures' device.
+            characters: (N,) of each word, on the pictures' device.
             generator: on the pictures' device.
         """
+        length = characters.clamp(max=len(self.first) - 1)
         chance = torch.rand(len(hr), generator=generator, device=hr.device)
-        lengths = lengths.clamp(max=len(self.first) - 1)
-        row = self.first[lengths] + (chance * self.count[lengths]).long()
-        settings = self.rows[row.clamp(max=len(self.rows) - 1)]
+        rank = (chance * self.count[length]).long().clamp(max=self.count[length] - 1)
+        settings = self.rows[self.first[length] + rank]
         picture = develop(settings, project(settings, hr, self.size))
-        noise = torch.randn(picture.shape, generator=generator, device=hr.device)
+        noise = self._noise(len(hr), hr.device, generator)
         return (picture + settings[:, -1, None, None, None] * noise).clamp(0, 1)
+
+    def _noise(self, n: int, device: torch.device, generator: torch.Generator) -> Tensor:
+        """Grain of variance 1, (N, 3, h, w)."""
+        white = torch.randn(n, 4, *self.size, generator=generator, device=device)
+        still = torch.zeros(1, device=device)
+        down, across = (
+            _line(m, m, still + sigma * m / nominal, still, still + 1)
+            for m, nominal, sigma in zip(self.size, (HEIGHT, WIDTH), GRAIN, strict=True)
+        )
+        down, across = (F.normalize(weights, dim=-1) for weights in (down, across))
+        grain = down @ white @ across.mT
+        return GREY**0.5 * grain[:, :1] + (1 - GREY) ** 0.5 * grain[:, 1:]
 
 
 def read_table(table: str | os.PathLike | None = None) -> Tensor:
     """Settings (K, columns) in the order of `COLUMNS`, by length of the word."""
-    with (TABLE if table is None else table).open(encoding="utf-8", newline="") as file:
+    with (TABLE if table is None else Path(table)).open(encoding="utf-8", newline="") as file:
         rows = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
     rows = torch.tensor(rows)
     return rows[rows[:, 0].argsort(stable=True)]
 
 
 def project(settings: Tensor, hr: Tensor, size: tuple[int, int]) -> Tensor:
-    """What the lens casts on the sensor, and the camera's sharpening: (N, 3, h, w)."""
-    blur, sharpening, shift, scale = (settings[:, i:j] for i, j in ((1, 3), (3, 4), (4, 6), (6, 8)))
-    amount = sharpening[:, :, None, None]
+    """What the lens casts: (N, channels, h, w) of (N, channels, H, W).
 
-    def seen(width: float) -> Tensor:
-        down, across = (
-            _line(n, m, width * blur[:, axis] * n / nominal, shift[:, axis] * n / nominal,
-                  scale[:, axis])
-            for axis, n, m, nominal in ((0, size[0], hr.shape[2], HEIGHT),
-                                        (1, size[1], hr.shape[3], WIDTH))
-        )
-        return down[:, None] @ hr @ across[:, None].mT
-
-    return (1 + amount) * seen(1.0) - amount * seen(2.0)
+    Args:
+        settings: (N, columns).
+        size: (h, w).
+    """
+    down, across = (
+        _line(n, m, settings[:, 1 + axis] * n / nominal, settings[:, 3 + axis] * n / nominal,
+              settings[:, 5 + axis])
+        for axis, n, m, nominal in ((0, size[0], hr.shape[2], HEIGHT),
+                                    (1, size[1], hr.shape[3], WIDTH))
+    )
+    return down[:, None] @ hr @ across[:, None].mT
 
 
 def develop(settings: Tensor, picture: Tensor) -> Tensor:
-    """Contrast around each channel's mean, and brightness."""
-    gain, light = settings[:, 8, None, None, None], settings[:, 9:12, None, None]
+    """Contrast around each channel's mean, and brightness: (N, 3, h, w) of as many."""
+    gain, light = settings[:, 7, None, None, None], settings[:, 8:11, None, None]
     mean = picture.mean((2, 3), keepdim=True)
     return gain * (picture - mean) + mean + light
 
