@@ -25,7 +25,7 @@ from kdltr.files import write_json
 from kdltr.losses import DistillationCriterion
 from kdltr.models import Recogniser
 from kdltr.train.config import DistillConfig
-from kdltr.train.engine import start_engine
+from kdltr.train.engine import sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.material import Pictures, gather, mixture
 from kdltr.train.models import Distillation, build_models, check_models
@@ -86,9 +86,11 @@ def distill(
     pictures = Pictures(pairs, material.sizes, config.camera)
     if config.start == "fitted" and not will_resume(run, settings):
         n = min(len(pairs), FITTED_ON)
-        some = torch.arange(n) * len(pairs) // n  # evenly spaced
+        some = (torch.arange(n) * len(pairs) // n).to(device)  # evenly spaced
         student.to(device).fit_start(teacher.to(device), pictures(some, config.seed))
     selector = Selector(config, run, material.held_out)
+    labels = labels.to(device)
+    ends = lengths.to(device)  # the host has its own, and does not wait for the device's
 
     # Batches a step, over all processes; which words they hold does not depend on how many
     # processes share them, nor do the reading orders drawn for each.
@@ -142,17 +144,17 @@ def distill(
                 batch = step * batches + i * world + rank
                 seed = config.seed + 1_000_003 * batch
                 generator = torch.Generator().manual_seed(seed)
-                lr = pictures(chosen, seed)  # (B, 3, 16, 64) in [0, 1]
-                length = lengths[chosen]  # (B,)
-                steps = student.steps or int(length.max())  # T
-                target = labels[chosen, :steps].to(device)  # (B, T)
+                places = sent(chosen, device)
+                lr = pictures(places, seed)  # (B, 3, 16, 64) in [0, 1]
+                steps = student.steps or int(lengths[chosen].max())  # T
+                target = labels[places, :steps]  # (B, T)
                 extra = student.prepare(target, generator)
                 with torch.no_grad(), accelerator.autocast():
                     taught = teaching(chosen, extra) if teaching else None
                 more = i + 1 < config.accumulate
                 with accelerator.no_sync(wrapped) if more else contextlib.nullcontext():
                     with accelerator.autocast():
-                        terms = wrapped(lr, extra, taught, target, length.to(device))
+                        terms = wrapped(lr, extra, taught, target, ends[places])
                     accelerator.backward(terms["total"] / config.accumulate)
                 if more:
                     watch.add(step + 1, terms, torch.zeros((), device=device), chosen)
