@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kdltr.charset import MAX_LENGTH, Charset
+from kdltr.charset import MAX_LENGTH, Charset, frames_needed
 from kdltr.data.images import resize
 from kdltr.data.lmdb import open_pairs, open_words
 from kdltr.data.records import DataError, RecordError, Word
@@ -163,7 +163,8 @@ def split(n: int, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tenso
 
 
 def select_labels(
-    words: Sequence[str], charset: Charset, mode: str, longest: int = MAX_LENGTH
+    words: Sequence[str], charset: Charset, mode: str, longest: int = MAX_LENGTH,
+    frames: int | None = None,
 ) -> tuple[list[int], list[str], dict[str, int]]:
     """Training labels from the words of the data (DESIGN §4, last paragraph).
 
@@ -171,6 +172,13 @@ def select_labels(
     that are then empty or longer than `longest`. "published" keeps every word as it is, for
     `charset.encode(words, unknown="end")`: there an unknown character becomes an end token inside
     the word, and a word longer than `longest` loses its end token.
+
+    Args:
+        words: as they stand in the data.
+        charset: of the model.
+        mode: "filtered" or "published".
+        longest: characters.
+        frames: of a model that reads by CTC; a word that does not fit them is too long.
 
     Returns:
         kept indices, their words, and how many words the choice touches: `total`, `kept`,
@@ -190,8 +198,9 @@ def select_labels(
         label = known if mode == "filtered" else word
         report["outside_charset"] += len(known) != len(word.lower() if charset.lower else word)
         report["empty"] += not label
-        report["too_long"] += len(label) > longest
-        if mode == "published" or 0 < len(label) <= longest:
+        long = len(label) > longest or (frames is not None and frames_needed(label) > frames)
+        report["too_long"] += long
+        if mode == "published" or (label and not long):
             kept.append(index)
             cleaned.append(label)
     report["kept"] = len(kept)

@@ -47,6 +47,8 @@ class Entry:
     samples: int | None = None
     sha256: str | None = None
     sha256_prefix: str | None = None
+    labels: str | None = None
+    test: bool = False
     licence: str | None = None
     note: str | None = None
 

@@ -1,6 +1,7 @@
 """Measuring how LR photographs differ from HR ones: the table of `kdltr.generator.fitted_camera`.
 
-    python -m kdltr.generator.camera_fit data/textzoom/train2 table.csv
+    settings, _ = fit_camera(load_pairs("data/textzoom/train2"))
+    write_table("kdltr/generator/textzoom_camera.csv", settings)
 
 Of every pair, the settings whose picture of the HR image comes nearest to the LR image, by least
 squares (Levenberg and Marquardt's, all pairs of a batch at once). Numbers are all that is kept.
@@ -8,14 +9,15 @@ squares (Levenberg and Marquardt's, all pairs of a batch at once). Numbers are a
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
+import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from kdltr.data.loader import WordPairs, load_pairs
+from kdltr.data.loader import WordPairs
 from kdltr.files import write_text
 from kdltr.generator.fitted_camera import COLUMNS, develop, project
 
@@ -69,7 +71,7 @@ def _fit(pairs: WordPairs, chosen: Tensor) -> tuple[Tensor, Tensor]:
     return values, left / lr.var((2, 3), correction=0).mean(1).clamp(min=1e-6)
 
 
-def _least_squares(residual, units: Tensor) -> Tensor:
+def _least_squares(residual: Callable[[Tensor], Tensor], units: Tensor) -> Tensor:
     """The units (N, P) at which the squares of residual (N, R) are least, from ``units`` on."""
     now = residual(units)
     damping = torch.full((len(units), 1), 1e-2)
@@ -89,11 +91,7 @@ def _least_squares(residual, units: Tensor) -> Tensor:
     return units
 
 
-def _centred(picture: Tensor) -> Tensor:
-    return picture - picture.mean((2, 3), keepdim=True)
-
-
-def write_table(path: str, settings: Tensor) -> None:
+def write_table(path: str | os.PathLike, settings: Tensor) -> None:
     """Write settings (M, columns) as CSV, by length of the word; empty words are left out."""
     rows = sorted(row for row in settings.tolist() if row[0])
     text = io.StringIO()
@@ -103,16 +101,5 @@ def write_table(path: str, settings: Tensor) -> None:
     write_text(path, text.getvalue())
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The command line; see ``--help``."""
-    parser = argparse.ArgumentParser("python -m kdltr.generator.camera_fit", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pairs", help="TextZoom LMDB, or a folder of pairs")
-    parser.add_argument("table", help="CSV to write")
-    given = parser.parse_args(arguments)
-    settings, _ = fit_camera(load_pairs(given.pairs))
-    write_table(given.table, settings)
-
-
-if __name__ == "__main__":
-    main()
+def _centred(picture: Tensor) -> Tensor:
+    return picture - picture.mean((2, 3), keepdim=True)

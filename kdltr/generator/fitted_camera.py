@@ -31,8 +31,8 @@ COLUMNS = (
 )  # fmt: skip
 HEIGHT, WIDTH = 16, 64
 NEIGHBOURS = 100  # pairs at least that a word's is drawn from
-GRAIN = (0.7, 1.0)  # blur of the noise, down and across: what it is like in the pairs
-GREY = 0.9  # share of its variance that the channels have in common
+GRAIN = (0.85, 1.2)  # blur of the noise, down and across: what it is like in the pairs
+GREY = 0.7  # share of its variance that the channels have in common
 
 
 class FittedCamera:

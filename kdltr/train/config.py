@@ -80,6 +80,7 @@ class DistillConfig(_Settings):
     clip: float = 0.25  # gradient norm of the student, not the projector
     seed: int = 42
     validation: float = 0.05  # share of data held out to choose the weights by
+    words_of_tests: str = "kept"  # or "left_out": words that test sets hold too (separation)
     hold_out: str = "words"  # at random; or "scenes": whole ones (kdltr.data.scenes)
     selection: str = "validation"  # or "published": by accuracy on selection_data; or "last"
     selection_data: tuple[str, ...] = ()
@@ -108,6 +109,7 @@ class DistillConfig(_Settings):
             labels=("filtered", "published"),
             schedule=("step", "one_cycle"),
             selection=("validation", "published", "last"),
+            words_of_tests=("kept", "left_out"),
             hold_out=("words", "scenes"),
             batches=("shuffled", "by_length"),
             precision=("no", "bf16"),

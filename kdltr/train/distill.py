@@ -56,7 +56,7 @@ def distill(
     Raises:
         TypeError: a model that is not a `Recogniser`, or does not say what it reads.
         ValueError: models that do not fit each other or the settings.
-        kdltr.data.DataError: missing or damaged data, or a batch larger than the data.
+        kdltr.data.DataError: missing or damaged data, a test set, or a batch larger than the data.
         kdltr.checkpoint.CheckpointError: the teacher's weights cannot be read or do not fit.
         kdltr.train.NonFiniteLoss: a loss term is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
@@ -82,6 +82,7 @@ def distill(
 
     material = gather(config, teacher, student)
     pairs, labels, lengths = material.pairs, material.labels, material.lengths
+    settings |= {"sets": material.sets}
     pairs = pairs.to(device)
     pictures = Pictures(pairs, material.sizes, config.camera)
     if config.start == "fitted" and not will_resume(run, settings):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from kdltr.charset import MAX_LENGTH
+from kdltr.data.hashes import portable
 from kdltr.data.lmdb import open_pairs, open_words
 from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
 from kdltr.data.scenes import scenes, split_scenes
+from kdltr.data.separation import training_sets, words_of_tests
 from kdltr.generator.fitted_camera import FittedCamera
 from kdltr.models import Recogniser
 from kdltr.train.config import PARTS, DistillConfig
@@ -28,6 +31,7 @@ class Material:
         sizes: how many of them are in each of `PARTS`.
         held_out: of ``data``, to choose the weights by.
         report: how many words the choice of labels touches.
+        sets: what each set holds, by path, as `kdltr.data.hashes.data_hash` has it.
     """
 
     pairs: WordPairs
@@ -36,22 +40,28 @@ class Material:
     sizes: dict[str, int]
     held_out: WordPairs
     report: dict[str, int]
+    sets: dict[str, dict[str, Any]]
 
 
 def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> Material:
     """Load the words of all parts, choose their labels, hold some of ``data`` out.
 
     Raises:
-        kdltr.data.DataError: missing or damaged data.
+        kdltr.data.DataError: missing or damaged data, or a test set.
     """
     parts = {"data": [open_pairs(path) for path in config.data],
              "words": [open_words(path) for path in config.words],
              "generated": [open_pairs(path) for path in config.generated]}
     sets = [one for part in parts.values() for one in part]
+    found = training_sets([one.path for one in sets])
     pairs = load_pairs(sets, teacher.image_size, student.image_size)
     counts = torch.tensor([sum(map(len, part)) for part in parts.values()])
     part = torch.arange(len(PARTS)).repeat_interleave(counts)  # of each word
-    kept, words, report = select_labels(pairs.words, student.charset, config.labels)
+    if config.words_of_tests == "left_out":
+        left = _apart_from_tests(sets, found)
+        pairs, part = pairs.subset(left), part[left]
+    kept, words, report = select_labels(pairs.words, student.charset, config.labels,
+                                        frames=student.frames)
     # ABINet's published targets turn an unknown character into an end token; PARSeq's raise.
     unknown = "end" if config.labels == "published" and student.steps else "error"
     labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
@@ -66,7 +76,18 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
     train = torch.cat([train, torch.arange(n, len(kept))])
     sizes = torch.bincount(part[train], minlength=len(PARTS)).tolist()
     return Material(pairs.subset(kept[train]), labels[train], lengths[train],
-                    dict(zip(PARTS, sizes, strict=True)), pairs.subset(kept[held_out]), report)
+                    dict(zip(PARTS, sizes, strict=True)), pairs.subset(kept[held_out]), report,
+                    found)
+
+
+def _apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor:
+    """Places of the words, of all sets one after another, that no test set holds too."""
+    kept, start = [], 0
+    for one in sets:
+        shared = words_of_tests(found[portable(one.path)]["labels"])
+        kept += [start + i for i in range(len(one)) if i not in shared]
+        start += len(one)
+    return torch.tensor(kept)
 
 
 class Pictures:

@@ -45,7 +45,8 @@ def pretrain(
     state saved: call it again to go on.
 
     Raises:
-        kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read.
+        kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read;
+            a test split.
         kdltr.train.NonFiniteLoss: the loss is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
     """
@@ -66,7 +67,7 @@ def pretrain(
         _decayed(model, config.weight_decay), config.learning_rate, betas=(0.9, 0.99), fused=True
     )
     model, optimiser = accelerator.prepare(model, optimiser)
-    settings = config.to_dict() | {"source": pictures.source}
+    settings = config.to_dict() | {"source": pictures.source, "sets": pictures.sets}
     state = RunState(run, settings, model, optimiser)
     step, best = state.load()
     first_step = step
