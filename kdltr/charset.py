@@ -116,7 +116,11 @@ class Charset:
                 f"{tuple(logits.shape)}"
             )
         best, ids = logits.float().softmax(-1).max(-1)  # (N, T)
-        counted, kept = (_to_the_end if decoding == "attention" else _collapsed)(ids)
+        if decoding == "attention":
+            ended = (ids == END).cumsum(-1)
+            kept, counted = ended == 0, ended - (ids == END).long() == 0
+        else:
+            kept = counted = kept_frames(ids)
         confidence = torch.where(counted, best, 1.0).prod(-1).tolist()
         return [
             Reading("".join(self.characters[i - 1] for i in row if i), probability)
@@ -124,18 +128,11 @@ class Charset:
         ]
 
 
-def _to_the_end(ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which steps (N, T) count for the confidence, and which are characters read."""
-    ended = (ids == END).cumsum(-1)
-    return ended - (ids == END).long() == 0, ended == 0
-
-
-def _collapsed(ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same of CTC frames: those that are neither blank nor a repeat."""
+def kept_frames(ids: torch.Tensor) -> torch.Tensor:
+    """Which frames (N, T) of CTC are neither blank nor a repeat, by their classes (N, T)."""
     repeat = torch.zeros_like(ids, dtype=torch.bool)
     repeat[:, 1:] = ids[:, 1:] == ids[:, :-1]
-    kept = (ids != BLANK) & ~repeat
-    return kept, kept
+    return (ids != BLANK) & ~repeat
 
 
 def frames_needed(word: str) -> int:
@@ -144,11 +141,14 @@ def frames_needed(word: str) -> int:
 
 
 ALNUM36 = Charset("alnum36", "abcdefghijklmnopqrstuvwxyz1234567890", lower=True)
+DIGITS_FIRST36 = Charset("digits_first36", "0123456789abcdefghijklmnopqrstuvwxyz", lower=True)
 ASCII94 = Charset(
     "ascii94",
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
 )
+
+CHARSETS = {charset.name: charset for charset in (ALNUM36, DIGITS_FIRST36, ASCII94)}
 
 
 def alphanumeric_lower(word: str) -> str:

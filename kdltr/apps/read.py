@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from kdltr.charset import ALNUM36, ASCII94, Reading
+from kdltr.charset import CHARSETS, Reading
 from kdltr.checkpoint import CheckpointError
 from kdltr.data.images import read_image, resize
 from kdltr.data.records import ImageError
@@ -31,7 +31,6 @@ from kdltr.models import Recogniser, create_model, list_models, nearest
 WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "weights"
 # What reads photographs best of what is shipped (README), without ".safetensors".
 DEFAULT_WEIGHTS = "parseq_nano_ltr_photo"
-_CHARSETS = {charset.name: charset for charset in (ALNUM36, ASCII94)}
 
 
 def load_recogniser(
@@ -158,7 +157,7 @@ def _config(metadata: dict[str, str]) -> dict[str, Any]:
     """Settings that differ from the model's name, from the metadata's JSON under "config"."""
     config = json.loads(metadata.get("config", "{}"))
     if "charset" in config:
-        config["charset"] = _CHARSETS[config["charset"]]
+        config["charset"] = CHARSETS[config["charset"]]
     return {key: tuple(value) if isinstance(value, list) else value
             for key, value in config.items()}
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from kdltr.bench import plain as plain_way
 from kdltr.bench.clock import Laps
-from kdltr.charset import END, MAX_LENGTH, Charset
+from kdltr.charset import BLANK, END, MAX_LENGTH, Charset
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.efficiency import multiply_adds_of
 from kdltr.losses import DistillationCriterion
@@ -206,6 +206,9 @@ class TrainingStep:
         else:
             with self.settings.autocast():
                 taught = self.teaching(chosen, extra)
+        if self.student.decoding == "ctc":  # a frame a character, a blank between two
+            blanks = torch.full_like(target, BLANK)
+            target = torch.stack([blanks, target], 2).flatten(1)[:, : self.student.frames]
         word = F.one_hot(target, taught.logits.shape[-1]) * sure  # (B, T, C)
         return dataclasses.replace(taught, logits=taught.logits + word)
 

@@ -163,7 +163,10 @@ def split(n: int, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tenso
 
 
 def select_labels(
-    words: Sequence[str], charset: Charset, mode: str, longest: int = MAX_LENGTH,
+    words: Sequence[str],
+    charset: Charset,
+    mode: str,
+    longest: int = MAX_LENGTH,
     frames: int | None = None,
 ) -> tuple[list[int], list[str], dict[str, int]]:
     """Training labels from the words of the data (DESIGN §4, last paragraph).
@@ -173,12 +176,8 @@ def select_labels(
     `charset.encode(words, unknown="end")`: there an unknown character becomes an end token inside
     the word, and a word longer than `longest` loses its end token.
 
-    Args:
-        words: as they stand in the data.
-        charset: of the model.
-        mode: "filtered" or "published".
-        longest: characters.
-        frames: of a model that reads by CTC; a word that does not fit them is too long.
+    A recogniser that reads by CTC has so many `frames`; a word that needs more
+    (`kdltr.charset.frames_needed`) counts as too long. None for others.
 
     Returns:
         kept indices, their words, and how many words the choice touches: `total`, `kept`,
@@ -198,9 +197,9 @@ def select_labels(
         label = known if mode == "filtered" else word
         report["outside_charset"] += len(known) != len(word.lower() if charset.lower else word)
         report["empty"] += not label
-        long = len(label) > longest or (frames is not None and frames_needed(label) > frames)
-        report["too_long"] += long
-        if mode == "published" or (label and not long):
+        too_long = len(label) > longest or (bool(frames) and frames_needed(label) > frames)
+        report["too_long"] += too_long
+        if mode == "published" or (label and not too_long):
             kept.append(index)
             cleaned.append(label)
     report["kept"] = len(kept)

@@ -1,13 +1,14 @@
 """The four terms of the distillation loss and the criterion that sums them (DESIGN §4)."""
 
 from kdltr.losses.criterion import WEIGHTS, DistillationCriterion, cross_entropy_loss
-from kdltr.losses.ctc import ctc_loss, frame_divergence
+from kdltr.losses.ctc import CTC_TARGETS, ctc_loss, frame_divergence
 from kdltr.losses.paths import PATH_SCORES, path_distribution
 from kdltr.losses.semantic import SemanticContrastiveLoss
 from kdltr.losses.soft_logits import soft_logits_loss
 from kdltr.losses.visual import visual_focus_loss
 
 __all__ = [
+    "CTC_TARGETS",
     "PATH_SCORES",
     "WEIGHTS",
     "DistillationCriterion",

@@ -10,20 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdltr.charset import DECODINGS
-from kdltr.losses.ctc import ctc_loss, frame_divergence
+from kdltr.losses.ctc import CTC_TARGETS, ctc_loss, frame_divergence
 from kdltr.losses.paths import PATH_SCORES
 from kdltr.losses.semantic import SemanticContrastiveLoss
 from kdltr.losses.soft_logits import soft_logits_loss
 from kdltr.losses.visual import visual_focus_loss
+from kdltr.models import create_model
 from kdltr.models.output import ModelOutput
 
 Terms = dict[str, Callable[[], Tensor]]
 
 WEIGHTS = {"visual": 4.0, "semantic": 2.0, "cross_entropy": 0.025, "soft_logits": 20.0}
 
-# Width of the character vectors by the first part of a published model's name. All the rest that
-# tells the recognisers apart (attention mask, permutations) is in the shape of their ModelOutput.
-PROJECTOR_WIDTH = {"abinet": 512, "matrn": 512, "parseq": 384}
+PUBLISHED_WIDTH = 384  # the least E of the published recognisers
 PROJECTOR_HIDDEN = 256
 
 
@@ -58,10 +57,12 @@ class DistillationCriterion(nn.Module):
         path_score: "published" or "log_normalised", see `kdltr.losses.path_distribution`.
         decoding: how the recogniser reads. For "ctc" all frames count in the semantic term,
             "cross_entropy" is the CTC loss and "soft_logits" the divergence of the frames.
+        ctc_targets: of the latter: "frames" or "collapsed_paths", see
+            `kdltr.losses.frame_divergence`.
 
     Raises:
-        ValueError: unknown term, negative or non-finite weight, unknown ``path_score`` or
-            ``decoding``, or no width where the semantic term needs one.
+        ValueError: unknown term, negative or non-finite weight, unknown ``path_score``,
+            ``decoding`` or ``ctc_targets``, or no width where the semantic term needs one.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class DistillationCriterion(nn.Module):
         hidden: int | None = None,
         path_score: str = "published",
         decoding: str = "attention",
+        ctc_targets: str = "frames",
     ):
         super().__init__()
         self.weights = WEIGHTS | (weights or {})
@@ -79,11 +81,14 @@ class DistillationCriterion(nn.Module):
         for name, weight in self.weights.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"the weight of {name} must be finite and >= 0, found {weight}")
-        if path_score not in PATH_SCORES:
-            raise ValueError(f"path_score must be one of {PATH_SCORES}; found {path_score!r}")
-        if decoding not in DECODINGS:
-            raise ValueError(f"decoding must be one of {DECODINGS}; found {decoding!r}")
-        self.path_score, self.decoding = path_score, decoding
+        for option, value, known in (
+            ("path_score", path_score, PATH_SCORES),
+            ("decoding", decoding, DECODINGS),
+            ("ctc_targets", ctc_targets, CTC_TARGETS),
+        ):
+            if value not in known:
+                raise ValueError(f"{option} must be one of {known}; found {value!r}")
+        self.path_score, self.decoding, self.ctc_targets = path_score, decoding, ctc_targets
         self.semantic_loss = None
         if self.weights["semantic"]:
             if width is None:
@@ -91,7 +96,7 @@ class DistillationCriterion(nn.Module):
                     "the semantic term needs the width of the character vectors: pass width=, or "
                     "give the model an attribute semantic_width, or set the term's weight to 0"
                 )
-            published = width >= min(PROJECTOR_WIDTH.values())
+            published = width >= PUBLISHED_WIDTH
             hidden = hidden or (PROJECTOR_HIDDEN if published else max(width // 2, 1))
             self.semantic_loss = SemanticContrastiveLoss(width, hidden)
 
@@ -102,6 +107,7 @@ class DistillationCriterion(nn.Module):
         width: int | None = None,
         hidden: int | None = None,
         path_score: str = "published",
+        ctc_targets: str = "frames",
         **weights: float,
     ) -> DistillationCriterion:
         """The criterion that fits a recogniser.
@@ -109,27 +115,22 @@ class DistillationCriterion(nn.Module):
         Args:
             model: a registered name ("abinet_ltr"), or a model whose ``semantic_width`` says E
                 and whose ``decoding`` says how it reads.
-            width: overrides both; needed for the name of a ``_nano`` model.
+            width: overrides the model's, for one of other sizes than its name's.
             hidden: as for the class.
             path_score: as for the class.
+            ctc_targets: as for the class.
             **weights: of the terms, e.g. ``semantic=0``.
 
         Raises:
-            ValueError: a name without a published projector and no ``width``; or as the class.
+            ValueError: an unknown name, or as the class.
         """
+        if isinstance(model, str):
+            with torch.device("meta"):  # to ask it; nothing is computed
+                model = create_model(model)
         weights = {name: float(weight) for name, weight in weights.items()}
-        if width is None and not isinstance(model, str):
-            width = getattr(model, "semantic_width", None)
-        elif width is None and weights.get("semantic", WEIGHTS["semantic"]):
-            family, *variant = model.split("_")
-            width = None if "nano" in variant else PROJECTOR_WIDTH.get(family)
-            if width is None:
-                raise ValueError(
-                    f"no published projector for {model!r} (there are {list(PROJECTOR_WIDTH)}); "
-                    "pass the model itself, or width= the width of its character vectors"
-                )
+        width = width or getattr(model, "semantic_width", None)
         decoding = getattr(model, "decoding", "attention")
-        return cls(width, weights, hidden, path_score, decoding)
+        return cls(width, weights, hidden, path_score, decoding, ctc_targets)
 
     def forward(
         self,
@@ -179,7 +180,9 @@ class DistillationCriterion(nn.Module):
         all_frames = torch.full_like(lengths, student.logits.shape[1])
         return self._shared(student, teacher, all_frames) | {
             "cross_entropy": lambda: ctc_loss(_full(student.logits), labels, lengths),
-            "soft_logits": lambda: frame_divergence(*_pair("logits", student, teacher)),
+            "soft_logits": lambda: frame_divergence(
+                *_pair("logits", student, teacher), targets=self.ctc_targets
+            ),
         }
 
     def _shared(

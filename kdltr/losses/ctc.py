@@ -1,7 +1,6 @@
 """The terms of a CTC recogniser: the loss on the labels, and the soft logits of its frames.
 
-Symbols: N words, T frames, C classes (0 the blank), S characters of the longest label, U = 2·S + 1
-places of a label with blanks around its characters.
+Symbols: N words, T frames, C classes (0 the blank), S characters of the longest label.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from kdltr.charset import BLANK
+from kdltr.losses.alignment import align
+from kdltr.losses.collapsed import collapsed_distribution
 
 CTC_TARGETS = ("frames", "collapsed_paths")
 
@@ -37,7 +37,12 @@ def ctc_loss(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
 
 
 def frame_divergence(
-    student_logits: Tensor, teacher_logits: Tensor, temperature: float = 4.0
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperature: float = 4.0,
+    targets: str = "frames",
+    alpha: float = 0.2,
+    threshold: float = 0.1,
 ) -> Tensor:
     """KL divergence of the student's frames from the teacher's, mean over frames and words.
 
@@ -45,68 +50,32 @@ def frame_divergence(
         student_logits: ``(N, T, C)``.
         teacher_logits: same shape; treated as constant.
         temperature: divides both. No factor T².
+        targets: "frames", the teacher's distributions as they are; or "collapsed_paths", mixed as
+            the paper mixes (`kdltr.losses.soft_logits_loss`) with what the teacher's best words say
+            of each frame (`kdltr.losses.collapsed`).
+        alpha: share of the latter.
+        threshold: least probability, softened, of a best word that is trusted.
 
     Raises:
-        ValueError: shapes that differ.
+        ValueError: shapes that differ, or unknown ``targets``.
     """
+    if targets not in CTC_TARGETS:
+        raise ValueError(f"targets must be one of {CTC_TARGETS}; found {targets!r}")
     if student_logits.shape != teacher_logits.shape:
         raise ValueError(
             "logits of student and teacher must have equal shapes, found "
             f"{tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}; both need the same "
             "charset and the same number of frames"
         )
-    student = (student_logits / temperature).log_softmax(-1)
-    teacher = (teacher_logits.detach() / temperature).log_softmax(-1)
-    return F.kl_div(student, teacher, reduction="none", log_target=True).sum(-1).mean()
-
-
-def align(log_p: Tensor, labels: Tensor, characters: Tensor) -> tuple[Tensor, Tensor]:
-    """How probable labels are, and which class each frame is of, given the label.
-
-    The forward and the backward variables of Graves et al. (2006) by one recurrence over frames:
-    the latter are the former of the mirrored word.
-
-    Args:
-        log_p: ``(N, T, C)`` log-probabilities of the frames.
-        labels: ``(N, S)`` class ids; those from ``characters`` on are ignored.
-        characters: ``(N,)`` of each label.
-
-    Returns:
-        log-likelihood ``(N,)``, −inf where a label does not fit T frames, and ``(N, T, C)`` the
-        probability of each class at each frame, 0 there.
-    """
-    n, frames, classes = log_p.shape
-    steps = torch.arange(labels.shape[1], device=labels.device)
-    labels = labels.masked_fill(steps >= characters[:, None], BLANK)
-    places = torch.stack([torch.full_like(labels, BLANK), labels], 2).flatten(1)
-    places = F.pad(places, (0, 1), value=BLANK)  # (N, U)
-    ids = torch.arange(classes, device=labels.device)
-    one_hot = (places[..., None] == ids).to(log_p.dtype)  # (N, U, C)
-    emission = log_p @ one_hot.mT  # (N, T, U)
-
-    place = torch.arange(places.shape[1], device=labels.device)
-    end = 2 * characters[:, None]  # the last blank's place
-    first = (place <= 1).expand(n, -1)
-    last = (place == end) | (place == end - 1)  # (N, U)
-    # From a character to the next without a blank between, unless they are equal.
-    jump = (places != BLANK) & (places != F.pad(places, (2, 0))[:, :-2])  # (N, U) into a place
-    jump_out = F.pad(jump, (0, 2))[:, 2:]  # out of a place
-    both = torch.stack([emission, emission.flip(1, 2)])  # (2, N, T, U)
-    start = torch.stack([first, last.flip(1)])
-    jump = torch.where(torch.stack([jump, jump_out.flip(1)]), 0.0, -torch.inf).to(log_p)
-    variable = both[:, :, 0].masked_fill(~start, -torch.inf)  # (2, N, U)
-    variables = [variable]
-    for t in range(1, frames):
-        one = F.pad(variable, (1, 0), value=-torch.inf)[..., :-1]
-        two = F.pad(variable, (2, 0), value=-torch.inf)[..., :-2] + jump
-        variable = torch.stack([variable, one, two]).logsumexp(0) + both[:, :, t]
-        variables.append(variable)
-    forward, backward = torch.stack(variables, 2)  # (N, T, U) each
-    backward = backward.flip(1, 2)
-    total = forward[:, -1].masked_fill(~last, -torch.inf).logsumexp(-1)  # (N,)
-    share = (forward + backward - emission - total[:, None, None]).exp()  # (N, T, U)
-    share = torch.where(total.isfinite()[:, None, None], share, 0.0)
-    return total, share @ one_hot
+    student_log_p = (student_logits / temperature).log_softmax(-1)
+    with torch.no_grad():
+        teacher_log_p = (teacher_logits / temperature).log_softmax(-1)
+        target = teacher_log_p.exp()
+        if targets == "collapsed_paths":
+            words, probability = collapsed_distribution(teacher_log_p)
+            share = torch.where(probability >= threshold, alpha, 0.0)[:, None, None].to(target)
+            target = share * words + (1 - share) * target
+    return F.kl_div(student_log_p, target, reduction="none").sum(-1).mean()
 
 
 class _NegativeLogLikelihood(torch.autograd.Function):

@@ -62,17 +62,17 @@ def fit_first_stage(student: ResNet, teacher: ResNet, small: Tensor, large: Tens
 @torch.no_grad()
 def fit_convolution(
     student: nn.Conv2d,
-    teacher: nn.Conv2d,
+    teacher: Callable[[Tensor], Tensor],
     seen: Callable[[Tensor], tuple[Tensor, Tensor]],
     images: Tensor,
 ) -> float:
-    """Set a convolution's kernel and bias to those that come nearest to what another gives.
+    """Set a convolution's kernel and bias to those that come nearest to what a teacher's gives.
 
     By least squares over all places of all images: exact, and a function of them alone.
 
     Args:
         student: the convolution to be set.
-        teacher: one that gives a map of the same size from its own images.
+        teacher: one that gives a map of the same size from its own images, and what follows it.
         seen: from images to what the student's and what the teacher's convolution sees of them.
         images: (M, 3, H, W); a few hundred do.
 

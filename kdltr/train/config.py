@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 
 from kdltr.generator.synthetic import checked_effects
-from kdltr.losses.criterion import WEIGHTS
+from kdltr.losses import CTC_TARGETS, WEIGHTS
 from kdltr.models import list_models, nearest
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
@@ -67,6 +67,7 @@ class DistillConfig(_Settings):
     start: str = "published"  # or "fitted": what depends on the resolution fitted to the teacher's
     weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     path_score: str = "published"  # or "log_normalised" (kdltr.losses)
+    ctc_targets: str = "frames"  # of a CTC recogniser; or "collapsed_paths" (kdltr.losses)
     labels: str = "filtered"  # or "published" (kdltr.data.loader.select_labels)
     epochs: int = 75
     steps_per_epoch: int | None = None  # stop each epoch early; None: all full batches
@@ -106,6 +107,7 @@ class DistillConfig(_Settings):
             self,
             start=("published", "fitted"),
             path_score=("published", "log_normalised"),
+            ctc_targets=CTC_TARGETS,
             labels=("filtered", "published"),
             schedule=("step", "one_cycle"),
             selection=("validation", "published", "last"),

@@ -76,7 +76,7 @@ def distill(
         settings |= {"teacher": teacher.name, "teacher_weights": None, "student": student.name,
                      "model": {}}
     criterion = DistillationCriterion.for_model(
-        student, path_score=config.path_score, **config.weights
+        student, path_score=config.path_score, ctc_targets=config.ctc_targets, **config.weights
     )
     torch.manual_seed(config.seed + 1 + rank)  # dropout differs from process to process
 
