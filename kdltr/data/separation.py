@@ -30,7 +30,7 @@ def training_sets(paths: Iterable[str | os.PathLike]) -> dict[str, dict[str, Any
         split = Shards(path).settings.get("split", "") if is_shards(path) else ""
         check_split(split)
         one = found[portable(path)] = data_hash(path)
-        known = _test_sets().get(one["labels"])
+        known = known_tests().get(one["labels"])
         if known or path.absolute().parent.name == "test":
             raise DataError(f"{path}: expected words to learn from, found "
                             f"{f'the labels of {known}, ' if known else ''}a test set; leave it "
@@ -51,18 +51,19 @@ def words_of_tests(labels: str) -> set[int]:
     Args:
         labels: of the set, as `kdltr.data.hashes.data_hash` has it; of others nothing is known.
     """
-    return _table().get(labels, set())
+    return listed().get(labels, set())
 
 
 @cache
-def _test_sets() -> dict[str, str]:
-    """The known test sets by the hash of their labels."""
+def known_tests() -> dict[str, str]:
+    """Names of the known test sets by the hash of their labels."""
     return {entry.labels: entry.name for entry in read_manifest().values()
             if entry.test and entry.labels}
 
 
 @cache
-def _table() -> dict[str, set[int]]:
+def listed() -> dict[str, set[int]]:
+    """The words of training sets that tests hold too: indices by the hash of the set's labels."""
     found: dict[str, set[int]] = {}
     with TABLE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

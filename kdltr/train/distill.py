@@ -27,7 +27,7 @@ from kdltr.models import Recogniser
 from kdltr.train.config import DistillConfig
 from kdltr.train.engine import sent, start_engine
 from kdltr.train.history import History
-from kdltr.train.material import Pictures, gather, mixture
+from kdltr.train.material import LRImages, gather, mixture
 from kdltr.train.models import Distillation, build_models, check_models
 from kdltr.train.result import RunResult
 from kdltr.train.selection import Selector
@@ -84,11 +84,11 @@ def distill(
     pairs, labels, lengths = material.pairs, material.labels, material.lengths
     settings |= {"sets": material.sets}
     pairs = pairs.to(device)
-    pictures = Pictures(pairs, material.sizes, config.camera)
+    lr_images = LRImages(pairs, material.sizes, config.camera)
     if config.start == "fitted" and not will_resume(run, settings):
         n = min(len(pairs), FITTED_ON)
         some = (torch.arange(n) * len(pairs) // n).to(device)  # evenly spaced
-        student.to(device).fit_start(teacher.to(device), pictures(some, config.seed))
+        student.to(device).fit_start(teacher.to(device), lr_images(some, config.seed))
     selector = Selector(config, run, material.held_out)
     labels = labels.to(device)
     ends = lengths.to(device)  # the host has its own, and does not wait for the device's
@@ -146,7 +146,7 @@ def distill(
                 seed = config.seed + 1_000_003 * batch
                 generator = torch.Generator().manual_seed(seed)
                 places = sent(chosen, device)
-                lr = pictures(places, seed)  # (B, 3, 16, 64) in [0, 1]
+                lr = lr_images(places, seed)  # (B, 3, 16, 64) in [0, 1]
                 steps = student.steps or int(lengths[chosen].max())  # T
                 target = labels[places, :steps]  # (B, T)
                 extra = student.prepare(target, generator)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from kdltr.data.batches import epoch_batches, steps_per_epoch
 from kdltr.data.loader import WordPairs
-from kdltr.data.separation import check_split, training_sets
+from kdltr.data.separation import check_split
 from kdltr.data.shards import Shards
 from kdltr.generator.synthetic import arrays, source
 from kdltr.train.config import PretrainConfig
@@ -36,8 +36,6 @@ class Pictures:
     Attributes:
         source: what the pairs are made from, as `kdltr.generator.synthetic.source` has it.
 
-        sets: what the shards hold, by path.
-
     Raises:
         kdltr.data.DataError: no shards, or of another size; a test split.
     """
@@ -50,7 +48,6 @@ class Pictures:
             self.shards.check_sizes(**{config.image: self.size})
             self.source = self.shards.settings
         check_split(self.source["split"])
-        self.sets = training_sets([config.shards] if config.shards else [])
         # Arguments of `kdltr.generator.synthetic.arrays`.
         self.made = {"split": self.source["split"], "seed": self.source["seed"],
                      "effects": self.source.get("effects", ())}

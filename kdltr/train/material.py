@@ -90,7 +90,7 @@ def _apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tenso
     return torch.tensor(kept)
 
 
-class Pictures:
+class LRImages:
     """The LR images of chosen words: those they have, or for a share new ones by a camera.
 
     Args:

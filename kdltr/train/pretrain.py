@@ -68,7 +68,7 @@ def pretrain(
         _decayed(model, config.weight_decay), config.learning_rate, betas=(0.9, 0.99), fused=True
     )
     model, optimiser = accelerator.prepare(model, optimiser)
-    settings = config.to_dict() | {"source": pictures.source, "sets": pictures.sets}
+    settings = config.to_dict() | {"source": pictures.source}
     state = RunState(run, settings, model, optimiser)
     step, best = state.load()
     first_step = step
