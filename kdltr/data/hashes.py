@@ -26,14 +26,21 @@ def data_hash(path: str | os.PathLike) -> dict[str, Any]:
         kdltr.data.records.DataError: no data set at `path`, or a record is missing.
     """
     dataset = open_data(path)
-    whole, labels = hashlib.sha256(), hashlib.sha256()
+    whole, labels = hashlib.sha256(), []
     for index in range(len(dataset)):
         *images, label = dataset.encoded(index)
-        label = label.encode("utf-8")
-        for part in (*images, label):
+        for part in (*images, label.encode("utf-8")):
             _add(whole, part)
-        _add(labels, label)
-    return {"sha256": whole.hexdigest(), "samples": len(dataset), "labels": labels.hexdigest()}
+        labels.append(label)
+    return {"sha256": whole.hexdigest(), "samples": len(labels), "labels": label_hash(labels)}
+
+
+def label_hash(labels: Iterable[str]) -> str:
+    """The sha256 of labels in their order."""
+    digest = hashlib.sha256()
+    for label in labels:
+        _add(digest, label.encode("utf-8"))
+    return digest.hexdigest()
 
 
 def data_hashes(paths: Iterable[str | os.PathLike]) -> dict[str, dict[str, Any]]:
