@@ -109,7 +109,8 @@ def project(settings: Tensor, hr: Tensor, size: tuple[int, int]) -> Tensor:
         for axis, n, m, nominal in ((0, size[0], hr.shape[2], HEIGHT),
                                     (1, size[1], hr.shape[3], WIDTH))
     )
-    return down[:, None] @ hr @ across[:, None].mT
+    lines = (hr.flatten(1, 2) @ across.mT).unflatten(1, hr.shape[1:3])  # (N, channels, H, w)
+    return down[:, None] @ lines
 
 
 def develop(settings: Tensor, picture: Tensor) -> Tensor:

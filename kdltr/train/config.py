@@ -53,12 +53,12 @@ class DistillConfig(_Settings):
 
     output_dir: str
     data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
-    words: tuple[str, ...] = ()  # words without an LR photograph, as benchmarks store them
-    generated: tuple[str, ...] = ()  # pairs as in data, of which none is held out
-    mix: dict[str, float] = field(default_factory=dict)  # shares of data, words and generated in
-    # an epoch of steps_per_epoch; without it every word comes once
-    # Shares whose LR image is made anew from the HR image, at every step, by the camera fitted to
-    # TextZoom (kdltr.generator.fitted_camera); the others of words are shrunk, and stay sharp.
+    words: tuple[str, ...] = ()  # words without an LR photograph, stored as benchmarks are
+    generated: tuple[str, ...] = ()  # more pairs, of which none is held out
+    # Shares of data, words and generated in an epoch of steps_per_epoch; without: every word once.
+    mix: dict[str, float] = field(default_factory=dict)
+    # Of each, the share whose LR image is made anew from the HR image at every step, by the camera
+    # fitted to TextZoom (kdltr.generator.fitted_camera). The others of words are shrunk: sharp.
     camera: dict[str, float] = field(default_factory=lambda: {"words": 0.8})
     teacher: str = "parseq"
     teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"
@@ -81,8 +81,8 @@ class DistillConfig(_Settings):
     clip: float = 0.25  # gradient norm of the student, not the projector
     seed: int = 42
     validation: float = 0.05  # share of data held out to choose the weights by
-    words_of_tests: str = "kept"  # or "left_out": words that test sets hold too (separation)
-    hold_out: str = "words"  # at random; or "scenes": whole ones (kdltr.data.scenes)
+    hold_out: str = "words"  # at random; or "scenes": all words of a photograph, see data.scenes
+    words_of_tests: str = "kept"  # those that tests hold too; or "left_out", see data.separation
     selection: str = "validation"  # or "published": by accuracy on selection_data; or "last"
     selection_data: tuple[str, ...] = ()
     validate_every: int = 400  # steps
