@@ -41,8 +41,9 @@ def pretrain(
 ) -> RunResult:
     """Train by its labels; goes on with the unfinished run in ``config.output_dir``.
 
-    Cross-entropy, or the CTC loss where the recogniser reads so. AdamW, one cycle of the learning rate. With ``config.minutes`` it stops after so long, with its
-    state saved: call it again to go on.
+    Cross-entropy, or the CTC loss where the recogniser reads so; AdamW, one cycle of the learning
+    rate. With ``config.minutes`` it stops after so long, with its state saved: call it again to go
+    on.
 
     Raises:
         kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read;

@@ -8,6 +8,7 @@ import torch
 from scipy.stats import binom
 
 from kdltr.charset import ASCII94, Reading
+from kdltr.checkpoint import save_weights
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import (
     PROTOCOL,
@@ -15,6 +16,7 @@ from kdltr.evaluation.evaluate import (
     combine,
     evaluate,
     indistinguishable,
+    load_readers,
     mcnemar,
     score,
     similarity,
@@ -25,6 +27,7 @@ from kdltr.evaluation.evaluate import (
 from kdltr.models import create_model
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
+from tests.models.conftest import PPOCR, ctc_toy
 
 
 class Parrot(Recogniser):
@@ -214,6 +217,27 @@ def test_bicubic_baseline_is_the_teacher_on_upsampled_images():
     assert found.n == 3
     with pytest.raises(ValueError, match="parseq_nano_bicubic reads float images"):
         bicubic.read(torch.rand(1, 3, 32, 128))
+
+
+def test_bicubic_reads_images_of_the_size_it_is_told():
+    teacher = create_model("crnn_nano").eval()
+    bicubic = UpsampleBicubic(teacher, (16, 48))
+    assert (bicubic.image_size, bicubic.decoding, bicubic.frames) == ((16, 48), "ctc", 26)
+    images = torch.rand(2, 3, 16, 48)
+    large = upsample_bicubic(images, (32, 128))
+    assert bicubic.read(images) == teacher.read(large)
+    assert bicubic.for_reading().image_size == (16, 48)
+
+
+def test_readers_of_a_recogniser_whose_teacher_is_not_twice_its_student(tmp_path):
+    teacher = ctc_toy("ppocr")
+    save_weights(teacher, tmp_path / "teacher.safetensors", {})
+    entry = {"weights": tmp_path / "teacher.safetensors", "student": "ppocr_ltr",
+             "students": {"as it starts": None}, "sizes": PPOCR}  # fmt: skip
+    readers = load_readers({"ppocr": entry})["ppocr"]
+    assert {method: model.image_size for method, model in readers.items()} == {
+        "teacher on HR": (48, 192), "bicubic": (16, 64), "as it starts": (16, 64)}
+    assert readers["as it starts"].head.weight.equal(teacher.head.weight)
 
 
 def test_protocol_names_what_it_does():

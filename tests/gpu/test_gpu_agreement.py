@@ -8,7 +8,7 @@ from kdltr.losses.paths import PATH_SCORES, best_paths
 from kdltr.models import ModelOutput, create_model
 from kdltr.train.models import Distillation
 from tests.golden.fill import fill_state_dict
-from tests.gpu.on_gpu import DEVICE, TOYS, error, on_gpu
+from tests.gpu.on_gpu import DEVICE, TOYS, error, on_gpu, pair
 from tests.models.conftest import filled, golden
 
 pytestmark = on_gpu
@@ -151,8 +151,7 @@ def test_a_training_step_has_the_cpus_terms_and_gradients(name):
     found = []
     for device in (torch.device("cpu"), DEVICE):
         torch.manual_seed(0)
-        teacher, student = (create_model(f"{name}_nano{which}", **TOYS[name])
-                            for which in ("", "_ltr"))
+        teacher, student = (create_model(model, **TOYS[name]) for model in pair(name))
         distillation = Distillation(student, DistillationCriterion.for_model(student))
         distillation.to(device, torch.float64).train()
         teacher.to(device, torch.float64).eval()
