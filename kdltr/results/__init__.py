@@ -7,8 +7,9 @@
     print(to_markdown(beside_published(rows, same_data=False), caption=PROTOCOL))
 """
 
+from kdltr.data.hashes import data_hash, data_hashes
 from kdltr.evaluation.scores import PROTOCOL
-from kdltr.results.environment import data_hash, data_hashes, git_state, hardware, versions
+from kdltr.results.environment import git_state, hardware, versions
 from kdltr.results.record import Result, ResultError, read_result, write_result
 from kdltr.results.rows import (
     AVERAGE,

@@ -20,6 +20,7 @@ import jsonschema
 import numpy as np
 import pandas as pd
 
+from kdltr.data.hashes import ROOT, portable
 from kdltr.evaluation.scores import PROTOCOL
 from kdltr.files import atomic_path, write_json
 from kdltr.results import environment
@@ -171,8 +172,8 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str | os.PathLike):
-        below = os.fspath(value).startswith(f"{environment.ROOT}{os.sep}")
-        return environment.portable(value) if below else os.fspath(value)
+        below = os.fspath(value).startswith(f"{ROOT}{os.sep}")
+        return portable(value) if below else os.fspath(value)
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float) and np.isfinite(value):

@@ -46,7 +46,8 @@ def pretrain(
     on.
 
     Raises:
-        kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read.
+        kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read;
+            a test split.
         kdltr.train.NonFiniteLoss: the loss is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
     """

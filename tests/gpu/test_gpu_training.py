@@ -158,6 +158,14 @@ def test_no_step_of_a_distillation_waits(toy, tmp_path, no_waiting, name, kept):
     assert {2, 3, 4, 5, 6} <= {*no_waiting}
 
 
+def test_no_step_waits_for_the_camera(toy, tmp_path, no_waiting):  # noqa: F811
+    far = {"log_every": 6, "validate_every": 100, "checkpoint_every": 100, "epochs": 2}
+    settings = config(toy, tmp_path, camera={"data": 0.5}, mix={"data": 1.0}, steps_per_epoch=4,
+                      **far)
+    assert distill(settings).steps == 8
+    assert {2, 3, 4, 5, 6} <= {*no_waiting}
+
+
 def test_no_step_of_a_training_by_labels_waits(toy, tmp_path, no_waiting, monkeypatch):  # noqa: F811
     """From shards of noise: rendering words takes packages that a GPU need not have beside it."""
     rng = torch.Generator().manual_seed(0)

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from kdltr import files
-from kdltr.data import lmdb as stores
-from kdltr.data.records import DataError
+from kdltr.data import hashes
 from kdltr.evaluation.scores import score, wilson
 from kdltr.results import (
     PROTOCOL,
@@ -19,9 +18,6 @@ from kdltr.results import (
     benchmark_figure,
     beside_published,
     collect,
-    data_hash,
-    data_hashes,
-    environment,
     git_state,
     published,
     published_accuracy,
@@ -140,7 +136,7 @@ def test_a_result_says_how_it_came_about(tmp_path, predictions):
     data = {"data/x": {"sha256": "0" * 64, "samples": 4}}
     path = write_result(
         tmp_path / "quick" / "04_textzoom.json", rows,
-        {"data": environment.ROOT / "data" / "x", "sizes": (1, np.int64(2)),
+        {"data": hashes.ROOT / "data" / "x", "sizes": (1, np.int64(2)),
          "rate": np.float32(0.5), "elsewhere": "/somewhere/else", "word": "a/b"},
         seed=3, data_hashes=data, wall_time=12.5, predictions=predictions, extra={"p": 0.01})
     result = read_result(path)
@@ -254,27 +250,6 @@ def test_git_state_is_of_this_repository_alone(tmp_path):
     assert git_state(tmp_path) == (commit, True)
     (tmp_path / "inside").mkdir()
     assert git_state(tmp_path / "inside") == (None, None)
-
-
-def test_data_hash_is_of_the_records_in_order(tmp_path):
-    rng = np.random.default_rng(0)
-    records = [(rng.integers(0, 256, (8, 12, 3), dtype=np.uint8),
-                rng.integers(0, 256, (4, 6, 3), dtype=np.uint8), word) for word in ("a", "bc")]
-    stores.write_pairs(tmp_path / "a", records)
-    found = data_hash(tmp_path / "a")
-    assert found["samples"] == 2 and len(found["sha256"]) == 64
-    stores.lmdb_to_folder(tmp_path / "a", tmp_path / "folder")
-    assert data_hash(tmp_path / "folder") == found  # same records, other storage
-    stores.write_pairs(tmp_path / "b", records[::-1])
-    other = [(*records[0][:2], "A"), records[1]]
-    stores.write_pairs(tmp_path / "c", other)
-    hashes = data_hashes([tmp_path / name for name in "abc"])
-    assert len({entry["sha256"] for entry in hashes.values()}) == 3
-    stores.write_words(tmp_path / "words", [(image, word) for image, _, word in records])
-    assert data_hash(tmp_path / "words")["samples"] == 2
-    assert environment.portable(environment.ROOT / "data" / "x") == "data/x"
-    with pytest.raises(DataError):
-        data_hash(tmp_path / "none")
 
 
 def test_published_figures_are_the_papers():

@@ -129,6 +129,11 @@ def test_shards_of_a_size_the_model_does_not_read_stop_the_run(tmp_path, shards)
         pretrain(config(tmp_path, model="abinet_nano_ltr", shards=shards))
 
 
+def test_a_test_split_is_refused(tmp_path):
+    with pytest.raises(DataError, match="found 'test/hard', a test split; train on train1"):
+        pretrain(config(tmp_path, split="test/hard"))
+
+
 def test_the_training_pass_alone_is_compiled(tmp_path, monkeypatch):
     calls = []
 
