@@ -1,11 +1,15 @@
 """`python -m kdltr.results.report`: write the report of a profile."""
 
 import argparse
+import logging
 import sys
 
 from kdltr.files import repository_root, write_text
 from kdltr.results import ResultError
 from kdltr.results.report import render
+
+logger = logging.getLogger("kdltr.results.report")
+LARGE = 8 * 10**6  # bytes: a phone takes its time, and a repository keeps every version
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,10 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     path = repository_root() / "results" / options.profile / "report.html"
     try:
-        write_text(path, render(path.parent, options.profile))
+        text = render(path.parent, options.profile)
     except ResultError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    write_text(path, text)
+    if (size := path.stat().st_size) > LARGE:
+        logger.warning("the report has %.1f MB; draw fewer or smaller figures in the notebooks",
+                       size / 1e6)  # fmt: skip
     print(f"results/{options.profile}/report.html", file=sys.stderr)
     return 0
 
