@@ -10,7 +10,6 @@ import importlib.resources
 import string
 
 import numpy as np
-import wordfreq
 
 MAX_LENGTH = 25
 VOCABULARY_SIZE = 20_000
@@ -59,6 +58,8 @@ def is_blocked(word: str) -> bool:
 @functools.cache
 def vocabulary() -> tuple[tuple[str, ...], np.ndarray]:
     """The common English words (lower case) and the cumulative weights to draw them by (V,)."""
+    import wordfreq  # here, since who trains from shards needs no 60 MB of word lists
+
     frequencies = wordfreq.get_frequency_dict("en", wordlist="best")
     words = [
         word
