@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from kdltr.evaluation.scores import PROTOCOL
-from kdltr.files import atomic_path, write_json
+from kdltr.files import atomic_path, write_text
 from kdltr.results import environment
 from kdltr.results.rows import Row, read_predictions, to_frame, write_predictions
 
@@ -111,7 +111,7 @@ def write_result(
     with atomic_path(table) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
     document["files"]["rows"] = {"name": table.name, "sha256": _sha256(table)}
-    write_json(path, document)
+    write_text(path, _text(document))
     return path
 
 
@@ -144,6 +144,13 @@ def _validate(document: Any, path: Path) -> None:
         place = "/".join(map(str, error.absolute_path)) or "the document"
         raise ResultError(f"{path}: {place} is not as kdltr/results/{SCHEMA.name} wants it: "
                           f"{error.message[:300]}; if the file is old, run its notebook again")
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    """As JSON, each row on a line of its own."""
+    rows = ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in document["rows"])
+    text = json.dumps({**document, "rows": []}, ensure_ascii=False, indent=2)
+    return text.replace('"rows": []', f'"rows": [\n    {rows}\n  ]', 1) + "\n"
 
 
 def _plain(value: Any, where: str) -> Any:
