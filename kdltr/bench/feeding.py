@@ -27,7 +27,7 @@ def rendering(workers: int, pairs: int = 1000, effects: Collection[str] = ()) ->
 
     Args:
         pairs: that each renders.
-        effects: of `kdltr.generator.synthetic.EFFECTS`.
+        effects: of `kdltr.generator.EFFECTS`.
     """
     context = multiprocessing.get_context("spawn")
     tasks = [(pairs, number, tuple(effects)) for number in range(workers)]

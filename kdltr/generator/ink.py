@@ -25,7 +25,7 @@ def compose(
         mask: coverage (H, W) uint8.
         height: of the letters, in pixels.
         letters: how many.
-        effects: of `kdltr.generator.synthetic.EFFECTS`.
+        effects: of `kdltr.generator.EFFECTS`.
         distractors: coverage (H, W) uint8 of other words on the same surface.
 
     Returns:

@@ -19,7 +19,8 @@ from typing import Any
 
 from kdltr.data.records import DataError
 from kdltr.data.shards import is_shard, shard_files, shard_settings, write_shard
-from kdltr.generator.synthetic import EFFECTS, SPLITS, arrays, source
+from kdltr.generator import EFFECTS, SPLITS, source
+from kdltr.generator.synthetic import arrays
 
 Task = tuple[Path, dict[str, Any]]  # a shard to write, and what it is made from
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def write_shards(
 
     Args:
         size: pairs a shard; the last may hold fewer.
-        effects: some of `kdltr.generator.synthetic.EFFECTS`.
+        effects: some of `kdltr.generator.EFFECTS`.
 
     Returns:
         The folder.

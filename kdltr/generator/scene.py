@@ -52,7 +52,7 @@ def render_word(
 ) -> Scene:
     """Draw ``word`` in ``face`` on a random surface, about ``height`` px high, with margins.
 
-    ``effects`` are some of `kdltr.generator.synthetic.EFFECTS`. Raises ``ValueError`` when the face
+    ``effects`` are some of `kdltr.generator.EFFECTS`. Raises ``ValueError`` when the face
     cannot write the word.
     """
     if not word or not face.can_write(word):
