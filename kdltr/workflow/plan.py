@@ -120,8 +120,8 @@ def load_plan(profile: str, root: Path | str = ".") -> Plan:
             ) from error
     report = f"results/{profile}/report.html" if content.get("report", True) else None
     library = keys.library_digest("import kdltr.results.report", PACKAGE_ROOT)
-    read = [keys.file_digest(PACKAGE_ROOT / path)
-            for path in ("results/report/templates", "../data/paper")]
+    shown = ("results/report/templates", "../data/paper")
+    read = [keys.file_digest(PACKAGE_ROOT / path) for path in shown]
     report_key = keys.digest([run.key for run in runs.values()], library, read)
     return Plan(profile, tuple(runs.values()), report, report_key)
 

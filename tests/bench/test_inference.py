@@ -1,11 +1,14 @@
 """Rows of reading, and of the exported student (the export itself is tests/test_export.py)."""
 
 import pytest
+import torch
 
 from kdltr import bench
 from kdltr.bench import inference, measure, plain
-from kdltr.bench.clock import TOTAL
+from kdltr.bench.clock import TOTAL, Timing
 from kdltr.bench.rows import KDLTR, ONE, PLAIN, RATIO, READING
+from kdltr.charset import Reading
+from kdltr.models.base import Recogniser
 from tests.bench.conftest import NAMES
 
 
@@ -35,3 +38,26 @@ def test_the_exported_student_reads_what_the_other_reads(toy, monkeypatch):
     assert len(fed) == 3 and fed[0].shape == (1, 3, 16, 64)
     assert {row.method for row in rows} == {KDLTR, inference.ONNX, "ONNX Runtime ÷ kdltr"}
     assert {row.extra["precision"] for row in rows} == {"no"}  # as the file is
+
+
+class Counter(Recogniser):
+    name, image_size = "counter", (16, 64)
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def read(self, images):
+        self.batches.append((len(images), float(images.max())))
+        return [Reading("", 0.0)] * len(images)
+
+
+def test_words_are_timed_one_by_one_and_divided_among_them(monkeypatch):
+    readers = {"a": Counter(), "b": Counter()}
+    images = torch.full((4, 3, 16, 64), 255, dtype=torch.uint8)
+    found = inference.milliseconds(readers, images, repeats=2)
+    assert all(len(timing.seconds) == 2 and min(timing.seconds) > 0 for timing in found.values())
+    assert all(reader.batches == [(1, 1.0)] * 4 * 3 for reader in readers.values())
+    fixed = {name: {TOTAL: Timing((0.2, 0.4))} for name in readers}
+    monkeypatch.setattr(inference, "interleave", lambda *_, **__: fixed)
+    assert inference.milliseconds(readers, images)["a"].seconds == pytest.approx((50, 100))

@@ -1,4 +1,4 @@
-"""Photographs at hand: what is loaded, how long a word takes, and what becomes of the pictures."""
+"""Photographs at hand: what is loaded, and what becomes of the pictures."""
 
 import json
 import os
@@ -7,18 +7,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-import torch
 
-from kdltr.bench.clock import TOTAL, Timing
-from kdltr.bench.inference import milliseconds
-from kdltr.charset import Reading
 from kdltr.data.folder import write_folder
 from kdltr.data.images import resize
 from kdltr.data.records import DataError, Pair, Word
-from kdltr.evaluation import photographs
 from kdltr.evaluation.photographs import load_photographs
 from kdltr.generator.synthetic import generate
-from kdltr.models.base import Recogniser
 from kdltr.results import read_result
 from kdltr.workflow import tidy
 from kdltr.workflow.notebook import run_notebook
@@ -54,29 +48,6 @@ def test_a_folder_of_another_layout_is_an_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(DataError):
         load_photographs({"x": tmp_path})
-
-
-class Counter(Recogniser):
-    name, image_size = "counter", (16, 64)
-
-    def __init__(self):
-        super().__init__()
-        self.batches = []
-
-    def read(self, images):
-        self.batches.append((len(images), float(images.max())))
-        return [Reading("", 0.0)] * len(images)
-
-
-def test_words_are_timed_one_by_one_and_divided_among_them(monkeypatch):
-    readers = {"a": Counter(), "b": Counter()}
-    images = torch.full((4, 3, 16, 64), 255, dtype=torch.uint8)
-    found = milliseconds(readers, images, repeats=2)
-    assert all(len(timing.seconds) == 2 and min(timing.seconds) > 0 for timing in found.values())
-    assert all(reader.batches == [(1, 1.0)] * 4 * 3 for reader in readers.values())
-    fixed = {name: {TOTAL: Timing((0.2, 0.4))} for name in readers}
-    monkeypatch.setattr(photographs, "interleave", lambda *_, **__: fixed)
-    assert milliseconds(readers, images)["a"].seconds == pytest.approx((50, 100))
 
 
 def test_the_pictures_stay_in_a_folder_that_is_neither_published_nor_reported(

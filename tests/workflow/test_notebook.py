@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from kdltr import files
 from kdltr.workflow import notebook
 from kdltr.workflow.notebook import NotebookError, check_parameters, read_parameters, run_notebook
 
@@ -36,7 +37,7 @@ def write(path: Path, *cells: str, parameters: str = PARAMETERS) -> Path:
 @pytest.fixture
 def book(tmp_path, monkeypatch) -> Path:
     """A notebook that passes, in a repository root of its own."""
-    monkeypatch.setenv(notebook.ROOT, str(tmp_path))
+    monkeypatch.setenv(files.ROOT, str(tmp_path))
     cell = (
         "import logging, os\nfrom kdltr.files import setup\nroot = setup()\n"
         "logging.getLogger('kdltr.train').info('step %d of %d', steps, steps)\n"
@@ -110,7 +111,7 @@ def test_it_runs_from_the_root_with_threads_and_shows_progress(book, tmp_path, c
 
 
 def test_a_failed_cell_keeps_the_partial_notebook_and_the_old_result(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(notebook.ROOT, str(tmp_path))
+    monkeypatch.setenv(files.ROOT, str(tmp_path))
     book = write(tmp_path / "book.ipynb", "print('before')", "1 / 0")
     target = tmp_path / "run.ipynb"
     target.write_text("the last good one")
@@ -125,14 +126,14 @@ def test_a_failed_cell_keeps_the_partial_notebook_and_the_old_result(tmp_path, m
 
 
 def test_set_up_leaves_logging_alone_in_jupyter(tmp_path, monkeypatch):
-    monkeypatch.setenv(notebook.ROOT, str(tmp_path))
-    monkeypatch.delenv(notebook.PROGRESS, raising=False)
+    monkeypatch.setenv(files.ROOT, str(tmp_path))
+    monkeypatch.delenv(files.PROGRESS, raising=False)
     monkeypatch.chdir("/")
     handlers = list(logging.getLogger("kdltr").handlers)
-    assert notebook.setup() == tmp_path == Path(os.getcwd())
+    assert files.setup() == tmp_path == Path(os.getcwd())
     assert logging.getLogger("kdltr").handlers == handlers
 
 
 def test_the_root_is_the_checkout(monkeypatch):
-    monkeypatch.delenv(notebook.ROOT, raising=False)
-    assert (notebook.repository_root() / "Snakefile").is_file()
+    monkeypatch.delenv(files.ROOT, raising=False)
+    assert (files.repository_root() / "Snakefile").is_file()

@@ -278,9 +278,10 @@ def test_keys_see_code_but_neither_comments_nor_docstrings(tmp_path):
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "models/__init__.py").write_text("")
-    (package / "plots.py").write_text("width = 1\n")
+    (package / "evaluation").mkdir()
+    (package / "evaluation/efficiency.py").write_text("width = 1\n")
     module = package / "models/crnn.py"
-    module.write_text('"""One."""\nfrom ..plots import width\nsize = 3\n')
+    module.write_text('"""One."""\nfrom ..evaluation.efficiency import width\nsize = 3\n')
 
     def both() -> tuple[str, str]:
         source = "import kdltr.models"
@@ -290,11 +291,11 @@ def test_keys_see_code_but_neither_comments_nor_docstrings(tmp_path):
         )
 
     first = both()
-    module.write_text('"""Two."""\nfrom ..plots import width\nsize = 3  # three\n')
+    module.write_text('"""Two."""\nfrom ..evaluation.efficiency import width\nsize = 3  # three\n')
     assert both() == first
-    (package / "plots.py").write_text("width = 2\n")
+    (package / "evaluation/efficiency.py").write_text("width = 2\n")
     assert both()[0] != first[0] and both()[1] == first[1]
-    module.write_text('"""One."""\nfrom ..plots import width\nsize = 4\n')
+    module.write_text('"""One."""\nfrom ..evaluation.efficiency import width\nsize = 4\n')
     assert both()[1] != first[1]
 
 
@@ -378,7 +379,9 @@ def test_all_missing_data_is_reported_before_anything_runs(project):
     assert not (project / ".snakemake").exists()
 
 
-@pytest.mark.parametrize("name", ["kdltr/templates/report.css", "data/paper/textzoom.csv"])
+@pytest.mark.parametrize(
+    "name", ["kdltr/results/report/templates/report.css", "data/paper/textzoom.csv"]
+)
 def test_the_report_is_out_of_date_when_its_template_or_a_published_figure_changes(
     project, monkeypatch, tmp_path, name
 ):
