@@ -26,9 +26,10 @@ from kdltr.charset import ALNUM36, ASCII94, Reading
 from kdltr.checkpoint import CheckpointError
 from kdltr.data.images import read_image, resize
 from kdltr.data.records import ImageError
+from kdltr.files import shipped
 from kdltr.models import Recogniser, create_model, list_models, nearest
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "weights"
+WEIGHTS = shipped("weights")
 # What reads photographs best of what is shipped (README), without ".safetensors".
 DEFAULT_WEIGHTS = "parseq_nano_ltr_photo"
 _CHARSETS = {charset.name: charset for charset in (ALNUM36, ASCII94)}

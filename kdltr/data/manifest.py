@@ -20,12 +20,22 @@ import yaml
 from kdltr.data.environments import data_file
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
-from kdltr.files import repository_root, write_json
+from kdltr.files import repository_root, shipped, write_json
 
 log = logging.getLogger(__name__)
-DATA = repository_root() / "data"  # where notebooks and workflow look for it too
 VERIFIED = "verified.json"  # git-ignored: sha256 of what this machine has, by name
 _LAYOUTS = {"pairs": PairedWords, "words": Words}
+
+
+def _data() -> Path:
+    """`data` of the checkout, or of the working directory where there is none."""
+    try:
+        return repository_root() / "data"
+    except FileNotFoundError:
+        return Path("data")
+
+
+DATA = _data()  # where notebooks and workflow look for it too
 
 
 class ManifestError(DataError):
@@ -61,12 +71,18 @@ class Verified:
     sha256: str
 
 
-def read_manifest(file: str | os.PathLike = DATA / "manifest.yaml") -> dict[str, Entry]:
+def read_manifest(file: str | os.PathLike | None = None) -> dict[str, Entry]:
     """The manifest's entries by name.
+
+    Args:
+        file: the manifest; the one in `DATA` if None, or the shipped one if there is none.
 
     Raises:
         DataError: an unknown key or kind in it.
     """
+    if file is None:
+        own = DATA / "manifest.yaml"
+        file = own if own.is_file() else shipped("manifest.yaml")
     known = {field.name for field in fields(Entry)}
     entries = {}
     for name, values in yaml.safe_load(Path(file).read_text(encoding="utf-8"))["entries"].items():
@@ -91,10 +107,14 @@ def members(name: str) -> list[str]:
 def locate(name: str, root: str | os.PathLike = DATA) -> Path:
     """Where the data set or checkpoint `name` belongs; nothing is checked.
 
+    Weights that kdltr ships are where it ships them, unless `root` has them too.
+
     Raises:
         KeyError: no such name; the message suggests the nearest ones.
     """
-    return Path(root) / _entry(name).path
+    path = _entry(name).path
+    places = [Path(root) / path, shipped(path)]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def verify(name: str, root: str | os.PathLike = DATA, rehash: bool = False) -> Verified:
@@ -131,7 +151,7 @@ def verify(name: str, root: str | os.PathLike = DATA, rehash: bool = False) -> V
                 f"{name}: expected sha256 {expected}… of {file} (according to {said_by}), found "
                 f"{digest}; get it again from {entry.source}, or, if you replaced it on purpose, "
                 f"delete its lines from {Path(root) / VERIFIED}", "wrong sha256")
-    if recorded is None:
+    if recorded is None and not entry.sha256:
         _record(name, file, digest, Path(root) / VERIFIED)
     return Verified(name, path, samples, digest)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import cv2
 import numpy as np
 
+from kdltr.files import optional
 from kdltr.generator import surface
 from kdltr.generator.surface import LUMA, texture
+
+cv2 = optional("cv2", "generate")
 
 
 def compose(

@@ -22,11 +22,11 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from kdltr.data.lmdb import PairedWords, write_pairs
+from kdltr.files import optional
 from kdltr.generator import checked_effects, fonts, source, split_number
 from kdltr.generator.camera import Camera
 from kdltr.generator.generated import write_generated
@@ -37,6 +37,8 @@ __all__ = [
     "Camera", "arrays", "draw_scene", "generate", "generate_files", "render_word",
     "write_textzoom_like",
 ]
+
+cv2 = optional("cv2", "generate")
 
 _CHUNK = 64  # pairs a worker makes at a time
 _REPORT_SECONDS = 10.0

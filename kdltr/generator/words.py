@@ -10,7 +10,10 @@ import importlib.resources
 import string
 
 import numpy as np
-import wordfreq
+
+from kdltr.files import optional, require
+
+wordfreq = optional("wordfreq", "generate")
 
 MAX_LENGTH = 25
 VOCABULARY_SIZE = 20_000
@@ -33,9 +36,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 @functools.cache
 def blocked() -> frozenset[str]:
     """Slurs and obscenities of ``better-profanity``, lower case, letters only."""
-    text = (importlib.resources.files("better_profanity") / "profanity_wordlist.txt").read_text(
-        encoding="utf-8"
-    )
+    package = require("better_profanity", "generate")
+    listed = importlib.resources.files(package) / "profanity_wordlist.txt"
+    text = listed.read_text(encoding="utf-8")
     plain = ("".join(c for c in line.lower() if c.isalpha()) for line in text.splitlines())
     return frozenset(word for word in plain if word)
 

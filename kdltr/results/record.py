@@ -16,14 +16,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pandas as pd
 
 from kdltr.evaluation.scores import PROTOCOL
-from kdltr.files import atomic_path, write_json
+from kdltr.files import atomic_path, optional, write_json
 from kdltr.results import environment
 from kdltr.results.rows import Row, read_predictions, to_frame, write_predictions
+
+jsonschema = optional("jsonschema", "notebooks")
 
 SCHEMA = Path(__file__).with_name("schema.json")
 COMPRESSED_FROM = 20_000  # predictions; fewer are left readable by any editor

@@ -13,6 +13,7 @@ import pytest
 from kdltr import generator
 from kdltr.data.lmdb import PairedWords
 from kdltr.data.loader import load_pairs
+from kdltr.files import MissingExtra
 from kdltr.generator import fonts, synthetic, words
 from kdltr.generator.camera import DIFFICULTIES, Camera
 from kdltr.generator.lettering import bend, draw_mask, letterforms
@@ -52,7 +53,7 @@ def test_every_face_draws_every_character_it_claims():
 
 def test_missing_font_package_is_named(monkeypatch):
     monkeypatch.setattr(fonts, "_FAMILIES", (("no-such-font", "X", "{}.ttf", ("X",), fonts.ASCII),))
-    with pytest.raises(RuntimeError, match=r"no-such-font.*pip install"):
+    with pytest.raises(MissingExtra, match=r"no-such-font.*kdltr\[generate\]"):
         fonts.faces.__wrapped__()
 
 
