@@ -62,6 +62,10 @@ class Timing:
         """Fastest and slowest, in seconds."""
         return {"fastest": min(self.seconds), "slowest": max(self.seconds)}
 
+    def each_of(self, n: int) -> Timing:
+        """What one of n equal things took that were measured together."""
+        return Timing(tuple(seconds / n for seconds in self.seconds))
+
     def times(self, other: Timing) -> Timing:
         """How many times longer than ``other``, round by round: neighbours in time compared."""
         pairs = zip(self.seconds, other.seconds, strict=True)

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 
 from kdltr.bench import plain
-from kdltr.bench.clock import TOTAL, Timing, interleave, matmul_throughput
+from kdltr.bench.clock import TOTAL, Action, Laps, Timing, interleave, matmul_throughput
 from kdltr.bench.peak import peak_memory
 from kdltr.bench.rows import (
     KDLTR,
     KEPT,
+    OPTIONS,
     PLAIN,
     PRECISIONS,
     RATIO,
@@ -37,6 +38,7 @@ WORK = "student and backward"
 PEAK, ABOVE_START = "peak memory", "peak memory above the start"
 CASES = {"sure teacher": {}, "unsure teacher": {"sure": 0.0}}
 SOFTENED = 4.0  # the temperature of the soft logits loss
+IN_A_ROW = 10  # steps that a GPU is given without waiting for it, as training does
 
 
 def matrix_throughput(settings: Settings) -> float:
@@ -91,6 +93,24 @@ def precisions(recogniser: str, settings: Settings) -> list[Row]:
     }
     make = maker(recogniser, STEP, settings, PRECISIONS, precision="both")
     return times(make, _steps(steps, settings), "bfloat16")
+
+
+def option(recogniser: str, settings: Settings, **changes: Any) -> list[Row]:
+    """How long a step takes with changes of the `DistillConfig`, and without in turn.
+
+    Of one pass over the pairs, in whole batches. Compiling, in the warm-up, is no part of it.
+    """
+    way = ", ".join(f"{name}={value}" for name, value in changes.items())
+    log.info("%s: %s", recogniser, way)
+    n = settings.pairs // settings.batch_size
+    steps = {KDLTR: TrainingStep(recogniser, settings),
+             way: TrainingStep(recogniser, settings, **changes)}
+    timings = interleave(
+        {name: in_a_row(step, n) for name, step in steps.items()},
+        settings.repeats, max(1, settings.warmup), settings.device, parts=False,
+    )
+    each = {name: {TOTAL: found[TOTAL].each_of(n)} for name, found in timings.items()}
+    return times(maker(recogniser, STEP, settings, OPTIONS), each, way)
 
 
 def memory(recogniser: str, settings: Settings) -> list[Row]:
@@ -162,13 +182,23 @@ def _steps(steps: dict[str, TrainingStep], settings: Settings) -> dict[str, dict
     """Timings by name and part; the student's own work is a part too."""
     rounds = settings.repeats, settings.warmup, settings.device
     timings = interleave(steps, *rounds)
-    if settings.device == "cuda":  # waiting after each part is no part of training
-        for name, found in interleave(steps, *rounds, parts=False).items():
-            timings[name] |= found
+    if settings.device == "cuda":  # waiting is no part of training, but of the plain path
+        ours = {name: in_a_row(step) for name, step in steps.items() if not step.plain}
+        for name, found in interleave(ours, *rounds, parts=False).items():
+            timings[name][TOTAL] = found[TOTAL].each_of(IN_A_ROW)
     for found in timings.values():
         both = zip(found["student"].seconds, found["backward"].seconds, strict=True)
         found[WORK] = Timing(tuple(forward + backward for forward, backward in both))
     return timings
+
+
+def in_a_row(step: TrainingStep, n: int = IN_A_ROW) -> Action:
+    """So many steps as one action."""
+    def action(laps: Laps) -> None:
+        for _ in range(n):
+            step(laps)
+
+    return action
 
 
 def _whole_training(make: MakeRow, step: TrainingStep, total: Timing) -> list[Row]:

@@ -18,7 +18,8 @@ from kdltr.results import Row
 from kdltr.train.state import cpu_model
 
 TABLE = "bench"
-PRECISIONS, KEPT, OPERATIONS = "precisions", "kept outputs", "operations"  # tables too
+PRECISIONS, KEPT, OPERATIONS, OPTIONS = (  # tables too
+    "precisions", "kept outputs", "operations", "options")
 KDLTR, PLAIN = "kdltr", "plain"
 STEP, READING, ONE = "training step", "reading", "reading, batch 1"  # subsets
 TEXTZOOM_PAIRS = 17_367

@@ -26,6 +26,7 @@ from kdltr.models import ModelOutput
 from kdltr.models.parseq import PARSeq
 from kdltr.train import DistillConfig
 from kdltr.train.distill import adam
+from kdltr.train.engine import sent
 from kdltr.train.models import Distillation, build_models
 from kdltr.train.teacher import TeacherOutputs, start_teaching
 
@@ -123,8 +124,11 @@ class TrainingStep:
         self.trained = Distillation(self.student, self.criterion, self.config.compile).train()
         self.optimiser = adam(self.config, self.student, self.criterion)
         self.pairs = self._pairs()
-        self.labels, self.lengths = self.student.charset.encode(self.pairs.words, MAX_LENGTH + 1)
-        self.steps = 0
+        labels, self.lengths = self.student.charset.encode(self.pairs.words, MAX_LENGTH + 1)
+        self.labels, self.ends = labels.to(self.device), self.lengths.to(self.device)
+        self.steps, self.order = 0, torch.arange(len(self.pairs))
+        if self.config.batches == "by_length":
+            self.order = self.lengths.argsort(stable=True)
         self.keep()
 
     def keep(self, _: Laps | None = None) -> None:
@@ -137,7 +141,8 @@ class TrainingStep:
 
     def _models(self) -> list[nn.Module]:
         """Teacher and student."""
-        models = build_models(self.config)
+        with torch.device(self.device):  # random weights are made where they are used
+            models = build_models(self.config)
         if self.plain:
             models = map(plain_way.form, models)
         return [model.to(self.device) for model in models]
@@ -182,12 +187,14 @@ class TrainingStep:
         first = self.steps * self.settings.batch_size
         self.steps += 1
         chosen = torch.arange(first, first + self.settings.batch_size) % len(self.pairs)
-        images, lengths = self.pairs.blurred(chosen), self.lengths[chosen]
-        steps = self.student.steps or int(lengths.max())  # T
-        target = self.labels[chosen, :steps].to(self.device)
+        chosen = self.order[chosen]
+        places = sent(chosen, torch.device(self.device))
+        images, ends = self.pairs.blurred(places), self.ends[places]
+        steps = self.student.steps or int(self.lengths[chosen].max())  # T
+        target = self.labels[places, :steps]
         generator = torch.Generator().manual_seed(self.settings.seed + self.steps)
         extra = self.student.prepare(target, generator)
-        return chosen, images, target, lengths.to(self.device), extra
+        return chosen, images, target, ends, extra
 
     @torch.no_grad()
     def teach(

@@ -27,7 +27,7 @@ from kdltr.files import write_json
 from kdltr.losses import DistillationCriterion
 from kdltr.models import Recogniser
 from kdltr.train.config import DistillConfig
-from kdltr.train.engine import start_engine
+from kdltr.train.engine import sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.models import Distillation, build_models, check_models
 from kdltr.train.result import RunResult
@@ -94,7 +94,8 @@ def distill(
         student.to(device).fit_start(teacher.to(device), images.to(device))
     selector = Selector(config, run, pairs.subset([kept[i] for i in held_out.tolist()]))
     pairs = pairs.subset([kept[i] for i in train.tolist()]).to(device)
-    labels, lengths = labels[train], lengths[train]
+    labels, lengths = labels[train].to(device), lengths[train]
+    ends = lengths.to(device)  # the host has its own, and does not wait for the device's
 
     # Batches a step, over all processes; which words they hold does not depend on how many
     # processes share them, nor do the reading orders drawn for each.
@@ -144,17 +145,17 @@ def distill(
             for i, chosen in enumerate(micro_batches):
                 batch = step * batches + i * world + rank
                 generator = torch.Generator().manual_seed(config.seed + 1_000_003 * batch)
-                lr = pairs.blurred(chosen)  # (B, 3, 16, 64) in [0, 1]
-                length = lengths[chosen]  # (B,)
-                steps = student.steps or int(length.max())  # T
-                target = labels[chosen, :steps].to(device)  # (B, T)
+                places = sent(chosen, device)
+                lr = pairs.blurred(places)  # (B, 3, 16, 64) in [0, 1]
+                steps = student.steps or int(lengths[chosen].max())  # T
+                target = labels[places, :steps]  # (B, T)
                 extra = student.prepare(target, generator)
                 with torch.no_grad(), accelerator.autocast():
                     taught = teaching(chosen, extra) if teaching else None
                 more = i + 1 < config.accumulate
                 with accelerator.no_sync(wrapped) if more else contextlib.nullcontext():
                     with accelerator.autocast():
-                        terms = wrapped(lr, extra, taught, target, length.to(device))
+                        terms = wrapped(lr, extra, taught, target, ends[places])
                     accelerator.backward(terms["total"] / config.accumulate)
                 if more:
                     watch.add(step + 1, terms, torch.zeros((), device=device), chosen)

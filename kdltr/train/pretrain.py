@@ -26,7 +26,7 @@ from kdltr.losses.criterion import cross_entropy_loss
 from kdltr.models import create_model
 from kdltr.train.augment import augment
 from kdltr.train.config import PretrainConfig
-from kdltr.train.engine import start_engine
+from kdltr.train.engine import sent, start_engine
 from kdltr.train.feed import Pictures
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
@@ -83,16 +83,16 @@ def pretrain(
     noise = torch.Generator(device)  # of the augmentation
     model.train()
     for images, words in pictures.batches(step):
-        images = _sent(images, device).float() / 255
+        images = sent(images, device).float() / 255
         images = augment(images, config.augment, noise.manual_seed(_seed(config, step)))
         labels, lengths = model.charset.encode([model.charset.filter(word) for word in words])
         steps = model.steps or labels.shape[1]
-        labels = _sent(F.pad(labels, (0, steps - labels.shape[1])), device)
+        labels = sent(F.pad(labels, (0, steps - labels.shape[1])), device)
         generator = torch.Generator().manual_seed(_seed(config, step))
         extra = model.prepare(labels, generator)
         with accelerator.autocast():
             out = learn(images, **extra)
-        lengths = _sent(lengths, device)
+        lengths = sent(lengths, device)
         loss = sum(
             cross_entropy_loss(logits.float(), labels, lengths)
             for logits in (out.logits, *out.auxiliary)
@@ -170,12 +170,6 @@ def _seed(config: PretrainConfig, step: int) -> int:
     return config.seed + 1_000_003 * step
 
 
-def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on the device; a GPU takes it from page-locked memory when it comes to it."""
-    tensor = tensor.pin_memory() if device.type == "cuda" else tensor
-    return tensor.to(device, non_blocking=True)
-
-
 def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay on matrices alone, not on biases, norms, positions and embeddings."""
     def decays(name: str, value: Tensor) -> bool:
@@ -186,5 +180,3 @@ def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
         {"params": [v for n, v in named if decays(n, v)], "weight_decay": weight_decay},
         {"params": [v for n, v in named if not decays(n, v)], "weight_decay": 0.0},
     ]
-
-

@@ -23,6 +23,7 @@ from kdltr.losses.visual import focus_map
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
 from kdltr.train.config import TEACHER_OUTPUTS, DistillConfig
+from kdltr.train.engine import sent
 
 log = logging.getLogger(__name__)
 BATCH = 64  # images the teacher reads at once; fixed, so that every run computes the same bits
@@ -75,10 +76,11 @@ class TeacherOutputs:
 
     def __call__(self, chosen: Tensor, extra: dict[str, Any]) -> ModelOutput:
         """The teacher's output for pairs ``chosen`` (B,), given what `prepare` returned."""
-        fields, places = {}, chosen // self.world
+        fields, rows = {}, chosen // self.world
+        places = sent(rows, self.device)
         for name, values in self.kept.items():
-            batch = values[places.to(values.device)].to(self.device, non_blocking=True)
-            fields[name] = batch.float()
+            here = values.device == self.device  # and not in a file
+            fields[name] = (values[places] if here else sent(values[rows], self.device)).float()
         return self.teacher.recall(fields, **extra)
 
     @property
@@ -119,7 +121,8 @@ def start_teaching(
                  "step to step, and are recomputed", teacher.name)
         dtype = None
     if dtype is None:
-        return lambda chosen, extra: teacher(pairs.sharp(chosen), **extra)
+        device = pairs.hr.device
+        return lambda chosen, extra: teacher(pairs.sharp(sent(chosen, device)), **extra)
     budget = 1e9 * config.teacher_budget
     return TeacherOutputs(teacher, pairs, lengths, dtype, budget, folder, autocast, rank, world)
 
