@@ -1,16 +1,14 @@
 """Which published data and checkpoints kdltr knows, and whether yours are the right ones.
 
-`data/manifest.yaml` lists them. `verify(name)` compares what lies on this disk with it;
-`python -m kdltr.data.manifest` prints a table of all, `--require NAME` fails if one is not right.
+`data/manifest.yaml` lists them. `verify(name)` compares what lies on this disk with it, as does
+`kdltr data verify NAME`; without a name it prints a table of all.
 """
 
-import argparse
 import difflib
 import hashlib
 import json
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -182,30 +180,6 @@ def table(
     return rows
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; the exit status is 1 if a required name is not verified."""
-    parser = argparse.ArgumentParser(prog="python -m kdltr.data.manifest", description=main.__doc__)
-    parser.add_argument("--require", action="append", default=[], metavar="NAME",
-                        help="of the manifest, or a group such as textzoom")
-    parser.add_argument("--root", type=Path, default=DATA, help="the data folder")
-    options = parser.parse_args(arguments)
-    columns = ("name", "kind", "samples", "state", "path", "source")
-    rows = [dict(zip(columns, columns, strict=True)), *table(options.root)]
-    widths = [max(len(row[column]) for row in rows) for column in columns]
-    for row in rows:
-        cells = (row[column].ljust(width) for column, width in zip(columns, widths, strict=True))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
-    failed = 0
-    for name in options.require:
-        try:
-            for member in members(name):
-                verify(member, options.root)
-        except (KeyError, ManifestError) as error:
-            sys.stderr.write(f"{error.args[0]}\n")
-            failed = 1
-    return failed
-
-
 def _entry(name: str) -> Entry:
     entries = read_manifest()
     if name not in entries:
@@ -249,7 +223,3 @@ def _record(name: str, file: Path, digest: str, record: Path) -> None:
         write_json(record, {**_recorded(record), name: entry})
     except OSError as error:
         log.warning("%s: sha256 %s could not be recorded in %s: %s", name, digest, record, error)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,10 +14,7 @@ from typing import Any
 import psutil
 import torch
 
-from kdltr.data.environments import environment
-from kdltr.data.folder import PairFolder, is_folder
-from kdltr.data.lmdb import PairedWords, Words, open_pairs, open_words
-from kdltr.data.shards import is_shards
+from kdltr.data.lmdb import open_data
 from kdltr.train.state import cpu_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +79,7 @@ def data_hash(path: str | os.PathLike) -> dict[str, Any]:
     Raises:
         kdltr.data.records.DataError: no data set at `path`, or a record is missing.
     """
-    dataset = _open(path)
+    dataset = open_data(path)
     digest = hashlib.sha256()
     for index in range(len(dataset)):
         *images, label = dataset.encoded(index)
@@ -103,14 +100,3 @@ def portable(path: str | os.PathLike) -> str:
     if path.is_absolute() and path.is_relative_to(ROOT):
         path = path.relative_to(ROOT)
     return path.as_posix()
-
-
-def _open(path: str | os.PathLike):
-    if is_shards(path):
-        return open_pairs(path)
-    if is_folder(path):
-        paired = PairFolder.holds(path)
-        return open_pairs(path) if paired else open_words(path)
-    with environment(path).begin() as transaction:
-        paired = transaction.get(b"image-000000001") is None
-    return PairedWords(path) if paired else Words(path)

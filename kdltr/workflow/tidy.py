@@ -43,11 +43,6 @@ def publish(profile: str, root: Path) -> Path:
             for path in sorted(source.rglob("*")):
                 if _is_published(path, source, states):
                     _copy(path, temporary / path.relative_to(source), root)
-    readme = root / "README.md"
-    if readme.is_file():  # its table quotes these results
-        from kdltr.results.readme import refresh  # imports torch, which nothing else here needs
-
-        refresh(readme)
     logger.info("published %s as %s", plan.folder, target.relative_to(root))
     return target
 
