@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 # Several processes share the cores there; the workflow sets the threads of each run itself.
 test verify notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help venv quick paper cpu gpu bench test lab report publish notebooks verify clean distclean
+.PHONY: help venv quick small paper cpu gpu bench test lab report publish notebooks verify clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -45,23 +45,27 @@ $(STAMP):
 	@touch $@
 
 quick: $(STAMP)  ## data, teacher, student, tables, report on the CPU: results/quick/report.html
-	@$(BIN)/python -m kdltr.workflow --profile $(PROFILE) --cores $(CORES) -- $(SNAKEMAKE)
+	@$(BIN)/kdltr run $(PROFILE) --cores $(CORES) -- $(SNAKEMAKE)
+
+small: $(STAMP)  ## all three recognisers in small: benchmarks, robustness, costs, examples too
+	@$(BIN)/kdltr run small --cores $(CORES) -- $(SNAKEMAKE)
 
 paper: $(STAMP)  ## the same with TextZoom and the released teacher (data/README.md)
-	@$(BIN)/python -m kdltr.workflow --profile paper --cores $(CORES) -- $(SNAKEMAKE)
+	@$(BIN)/kdltr run paper --cores $(CORES) -- $(SNAKEMAKE)
 
 cpu: $(STAMP)  ## the small PARSeq for photographs, about an hour on two cores (params/cpu)
-	@$(BIN)/python -m kdltr.workflow --profile cpu --cores $(CORES) -- $(SNAKEMAKE)
+	@$(BIN)/kdltr run cpu --cores $(CORES) -- $(SNAKEMAKE)
 
 gpu: $(STAMP)  ## teachers and students of full size on a GPU, from generated words (params/gpu)
-	@$(BIN)/python -m kdltr.workflow --profile gpu --cores $(CORES) -- $(SNAKEMAKE)
+	@$(BIN)/kdltr run gpu --cores $(CORES) -- $(SNAKEMAKE)
 
 bench: $(STAMP)  ## speed, memory, counts, at the published sizes too: results/bench/report.html
-	@$(BIN)/python -m kdltr.workflow --profile bench --cores $(CORES) -- $(SNAKEMAKE)
+	@$(BIN)/kdltr run bench --cores $(CORES) -- $(SNAKEMAKE)
 
 # The notebooks are replayed in their committed order, file by file, on all cores.
-test: $(STAMP)  ## ruff, pytest, replay of the notebooks, consistency of the environment
+test: $(STAMP)  ## ruff, imports, pytest, replay of the notebooks, consistency of the environment
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/pip check
 	@set -- $(wildcard notebooks/*.ipynb); test $$# -eq 0 || { echo "replaying the notebooks"; \
 		TQDM_DISABLE=1 $(BIN)/python -m pytest -q -n $(CORES) --dist loadfile --nbval \
@@ -77,18 +81,18 @@ lab: $(STAMP)  ## JupyterLab on notebooks/
 	$(BIN)/jupyter lab notebooks
 
 report: $(STAMP)  ## report.html of PROFILE again, from the results there are
-	@$(BIN)/python -m kdltr.results.report --profile $(PROFILE)
+	@$(BIN)/kdltr report $(PROFILE)
 
 publish: $(STAMP)  ## copy the results of PROFILE to results/reference/, which README quotes
-	@$(BIN)/python -m kdltr.workflow publish --profile $(PROFILE)
+	@$(BIN)/kdltr publish $(PROFILE)
 
 notebooks: $(STAMP)  ## execute notebooks/ in place with their defaults, without timing metadata
 	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False --log-level WARN $(wildcard notebooks/*.ipynb)
 
 clean: $(STAMP)  ## remove results and generated data of PROFILE (never results/reference/)
-	@$(BIN)/python -m kdltr.workflow clean --profile $(PROFILE)
+	@$(BIN)/kdltr clean $(PROFILE)
 
 distclean:  ## clean, and the environment and caches too
 	@test ! -x $(BIN)/python || $(MAKE) --no-print-directory clean
-	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache
+	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .import_linter_cache

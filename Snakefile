@@ -1,7 +1,7 @@
 # Which notebook, with which parameters, makes which result from what. The runs of a profile are
 # listed in params/<profile>/workflow.yaml; kdltr/workflow/plan.py explains that file.
 #
-# Start it with `make quick` or `python -m kdltr.workflow --profile quick`, which hold the
+# Start it with `make quick` or `kdltr run quick`, which hold the
 # profile's lock and end orphans. What is out of date is decided by `params.key`, a digest of
 # parameters, code and inputs (kdltr/workflow/keys.py); file times mean nothing in a clone, hence
 # `ancient`. Checkpoints and partial notebooks are no declared outputs: Snakemake deletes those
@@ -45,7 +45,7 @@ for run in plan.runs:
         resources:
             gpu=run.gpu,
         shell:
-            "exec {python:q} -m kdltr.workflow.notebook {input.notebook} {params.executed} {params.files}"
+            "exec {python:q} -m kdltr notebook {input.notebook} {params.executed} {params.files}"
             " -p output_dir {params.folder} -p run {params.name} --label {params.label:q}"
             " --threads {params.threads} --record {params.folder}/.workflow/jobs/{params.name}.json"
 
@@ -60,4 +60,4 @@ if plan.report:
         params:
             key=plan.report_key,
         shell:
-            "exec {python:q} -m kdltr.results.report --profile {plan.profile}"
+            "exec {python:q} -m kdltr report {plan.profile}"

@@ -1,4 +1,4 @@
-"""Files that are the old one or the new one, never half of one; and the folder they belong to.
+"""What is on this disk: files written whole or not at all, the checkout, what kdltr ships, extras.
 
 A disk that fills up, an exception or a SIGKILL in mid-save must not cost the last good
 checkpoint. Everything is written under a temporary name beside its target (rename is atomic
@@ -14,11 +14,15 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 PROGRESS = "KDLTR_PROGRESS"  # environment variable: the file a notebook's log lines go to
 ROOT = "KDLTR_ROOT"  # environment variable: overrides the repository root (tests)
+
+PACKAGE = Path(__file__).resolve().parent
 
 _counter = itertools.count()
 _ASIDE = ".aside"
@@ -147,6 +151,16 @@ def _alive(process: int) -> bool:
     return True
 
 
+def shipped(name: str) -> Path:
+    """Where a file that comes with kdltr lies: `data/<name>`, in the checkout or in the package.
+
+    A wheel carries a copy of these files in `kdltr/shipped` (pyproject.toml lists them). Whether
+    there is a file of that name is not looked at.
+    """
+    copy = PACKAGE / "shipped"
+    return (copy if copy.is_dir() else PACKAGE.parent / "data") / name
+
+
 def repository_root() -> Path:
     """The directory that holds `notebooks/`, `params/` and `results/`.
 
@@ -159,7 +173,7 @@ def repository_root() -> Path:
     if os.environ.get(ROOT):
         return Path(os.environ[ROOT]).resolve()
     here = Path.cwd()
-    for folder in (Path(__file__).resolve().parents[1], here, *here.parents):
+    for folder in (PACKAGE.parent, here, *here.parents):
         if (folder / "Snakefile").is_file():
             return folder
     raise FileNotFoundError(
@@ -188,3 +202,37 @@ def setup() -> Path:
         logger.setLevel(logging.INFO)
         logger.propagate = False
     return root
+
+
+class MissingExtra(ImportError):
+    """A package that kdltr is installed without; the message says how to install it."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import a module of a package that comes with ``pip install 'kdltr[<extra>]'``.
+
+    Raises:
+        MissingExtra: the package is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.partition(".")[0]
+        if (error.name or "").partition(".")[0] != package:
+            raise  # it is there, and lacks something of its own
+        raise MissingExtra(
+            f"expected the package {package}, found none; run: pip install 'kdltr[{extra}]'"
+        ) from None
+
+
+class optional:
+    """A module of an extra, imported by `require` at its first use: ``cv2 = optional(…)``.
+
+    What a module needs now and then is declared so at its top, and the rest of it goes without.
+    """
+
+    def __init__(self, module: str, extra: str) -> None:
+        self._module, self._extra = module, extra
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(require(self._module, self._extra), name)

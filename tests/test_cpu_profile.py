@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdltr.generator.synthetic import EFFECTS
+from kdltr.generator import EFFECTS
 from kdltr.train import PretrainConfig
 from kdltr.workflow.notebook import check_parameters
 from kdltr.workflow.plan import load_plan

@@ -124,5 +124,5 @@ def test_two_steps_at_toy_widths(name, runs, shards, tmp_path):
 
 def test_the_target_starts_the_profile():
     makefile = (ROOT / "Makefile").read_text()
-    assert "--profile gpu" in makefile.split("\ngpu:")[1].split("\n\n")[0]
+    assert "kdltr run gpu" in makefile.split("\ngpu:")[1].split("\n\n")[0]
     assert yaml.safe_load((ROOT / "params/gpu/workflow.yaml").read_text()).get("verify") is None

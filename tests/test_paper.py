@@ -111,8 +111,8 @@ def complete(tmp_path, textzoom) -> Path:
 
 
 def workflow(root: Path, profile: str = "paper") -> tuple[int, str]:
-    """Exit status and messages of `python -m kdltr.workflow`."""
-    command = [sys.executable, "-m", "kdltr.workflow", "--profile", profile, "--cores", "1"]
+    """Exit status and messages of `kdltr run`."""
+    command = [sys.executable, "-m", "kdltr", "run", profile, "--cores", "1"]
     done = subprocess.run(command, cwd=root, env=os.environ | {"KDLTR_ROOT": str(root)}, text=True,
                           stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, check=False)
     return done.returncode, done.stderr

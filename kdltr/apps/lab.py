@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import ipywidgets as widgets
 import numpy as np
 import torch
 
@@ -21,7 +20,10 @@ from kdltr.data.images import encode_png, read_image, resize
 from kdltr.data.records import ImageError
 from kdltr.evaluation.attention import attend, judged, overlay
 from kdltr.evaluation.evaluate import UpsampleBicubic
+from kdltr.files import optional
 from kdltr.models.base import Recogniser
+
+widgets = optional("ipywidgets", "notebooks")
 
 NOISE_SEED = 2023  # the same noise at every reading: only the sliders change what is read
 STYLE = """<style>

@@ -1,6 +1,6 @@
 """The benchmark: what training and reading take, beside a plain way of doing the same.
 
-    python -m kdltr.bench parseq_nano matrn_nano        # a table; --help for the rest
+    kdltr bench parseq_nano matrn_nano        # a table; --help for the rest
 
 Everything is measured in one run on one machine: kdltr's path and the plain one in turn, so that
 both meet the same machine, and the machine's matrix throughput, which is the floor. `plain` holds

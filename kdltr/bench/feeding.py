@@ -1,13 +1,11 @@
 """Does the data keep up with a GPU? Pairs a second of rendering, of reading shards, of augmenting.
 
-    python -m kdltr.bench.feeding data/generated/shards --workers 16 --device cuda
+    kdltr data feed data/generated/shards --workers 16 --device cuda
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
-import os
 import time
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -27,7 +25,7 @@ def rendering(workers: int, pairs: int = 1000, effects: Collection[str] = ()) ->
 
     Args:
         pairs: that each renders.
-        effects: of `kdltr.generator.synthetic.EFFECTS`.
+        effects: of `kdltr.generator.EFFECTS`.
     """
     context = multiprocessing.get_context("spawn")
     tasks = [(pairs, number, tuple(effects)) for number in range(workers)]
@@ -73,33 +71,3 @@ def _rate(shards: Shards, order: Iterable[Tensor], batches: int, pin: bool) -> f
     for _, rows in zip(range(batches), order, strict=False):
         pictures, _ = shards.batch(rows, pin=pin)
     return batches * len(pictures) / (time.perf_counter() - begin)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Measure and print; see ``--help``."""
-    parser = argparse.ArgumentParser("python -m kdltr.bench.feeding", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    gpu = torch.cuda.is_available()
-    parser.add_argument("shards", help="a folder of kdltr.data.shards")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--pairs", type=int, default=1000, help="that each process renders")
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if gpu else "cpu")
-    given = parser.parse_args(arguments)
-    shards, cuda = Shards(given.shards), given.device == "cuda"
-    if len(shards) < given.batch_size:
-        parser.error(f"expected shards of at least a batch of {given.batch_size} pairs, found "
-                     f"{len(shards)}; give a smaller --batch-size")
-    effects = shards.settings.get("effects", ())  # what rendering such shards takes
-    rate = rendering(given.workers, given.pairs, effects)
-    found = {f"rendering, {given.workers} processes, {len(effects)} effects": rate}
-    for name, rate in reading(shards, given.batch_size, pin=cuda).items():
-        found[f"reading {len(shards)} pairs, {name}"] = rate
-    found[f"augmenting on {given.device}"] = augmenting(given.device, given.batch_size)
-    print(f"pairs a second, batches of {given.batch_size}, {torch.get_num_threads()} threads")
-    for name, rate in found.items():
-        print(f"{rate:12.0f}  {name}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from kdltr.apps import export
 from kdltr.bench import plain
 from kdltr.bench.clock import TOTAL, Laps, Timing, interleave
 from kdltr.bench.lengths import words_of_length
@@ -20,7 +19,7 @@ from kdltr.bench.measure import matrix_throughput
 from kdltr.bench.rows import KDLTR, ONE, PLAIN, READING, maker, share, times
 from kdltr.bench.subject import Settings, TrainingStep
 from kdltr.evaluation.efficiency import multiply_adds_of
-from kdltr.models import Recogniser
+from kdltr.models import Recogniser, onnx
 from kdltr.results import Row
 
 log = logging.getLogger(__name__)
@@ -108,6 +107,6 @@ def deployed(recogniser: str, settings: Settings) -> list[Row]:
 
 
 def _exported(student: Recogniser, path: Path) -> Callable[[torch.Tensor], object]:
-    export.export(student, path)
-    session = export.session(path, torch.get_num_threads())
+    onnx.export(student, path)
+    session = onnx.session(path, torch.get_num_threads())
     return lambda images: session.run(["logits"], {"images": images.numpy()})

@@ -31,13 +31,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
-from skimage.segmentation import slic
 from torch import Tensor
 
 from kdltr.data.images import resize
+from kdltr.files import optional
+
+cv2 = optional("cv2", "generate")
+segmentation = optional("skimage.segmentation", "generate")
 
 Corruption = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 PROBABILITY = 0.25  # of each degradation of the published list
@@ -120,7 +122,7 @@ def superpixels(
     painted = rng.random(segments) < probability
     if not painted.any():
         return image.copy()
-    labels = slic(image, segments, compactness=10, start_label=0)
+    labels = segmentation.slic(image, segments, compactness=10, start_label=0)
     result = image.copy()
     for number, label in enumerate(np.unique(labels)):
         if painted[number % segments]:  # there may be more superpixels than asked for

@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdltr.data.hashes import data_hash, open_data
+from kdltr.data.hashes import data_hash
+from kdltr.data.lmdb import open_data
 from kdltr.data.loader import load_pairs
 from kdltr.files import write_text
 

@@ -8,10 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kdltr.data.environments import environment
-from kdltr.data.folder import PairFolder, WordFolder, is_folder
-from kdltr.data.lmdb import PairedWords, Words, open_pairs, open_words
-from kdltr.data.shards import Shards, is_shards
+from kdltr.data.lmdb import open_data
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,17 +51,6 @@ def portable(path: str | os.PathLike) -> str:
     if path.is_absolute() and path.is_relative_to(ROOT):
         path = path.relative_to(ROOT)
     return path.as_posix()
-
-
-def open_data(path: str | os.PathLike) -> PairedWords | PairFolder | Shards | Words | WordFolder:
-    """The data set at `path`, pairs or words, whichever it is."""
-    if is_shards(path):
-        return open_pairs(path)
-    if is_folder(path):
-        return open_pairs(path) if PairFolder.holds(path) else open_words(path)
-    with environment(path).begin() as transaction:
-        paired = transaction.get(b"image-000000001") is None
-    return PairedWords(path) if paired else Words(path)
 
 
 def _add(digest, part: bytes) -> None:

@@ -168,6 +168,19 @@ def open_words(path: str | os.PathLike) -> Words | WordFolder:
     return WordFolder(path) if is_folder(path) else Words(path)
 
 
+def open_data(
+    path: str | os.PathLike,
+) -> PairedWords | PairFolder | Shards | Words | WordFolder:
+    """The data set at `path`, of pairs or of words: what it holds decides."""
+    if is_shards(path) or (is_folder(path) and PairFolder.holds(path)):
+        return open_pairs(path)
+    if is_folder(path):
+        return open_words(path)
+    with environment(path).begin() as transaction:
+        single = transaction.get(b"image-000000001") is not None
+    return Words(path) if single else PairedWords(path)
+
+
 def write_pairs(
     path: str | os.PathLike, records: Iterable[tuple[ImageLike, ImageLike, str]]
 ) -> int:
@@ -194,16 +207,14 @@ def write_words(path: str | os.PathLike, records: Iterable[tuple[ImageLike, str]
 
 def folder_to_lmdb(folder: str | os.PathLike, path: str | os.PathLike) -> int:
     """Copy a folder of pairs or words (`kdltr.data.folder`) to an LMDB; the count is returned."""
-    source = PairFolder(folder) if PairFolder.holds(folder) else WordFolder(folder)
+    source = open_data(folder)
     return _write(path, (source.encoded(i) for i in range(len(source))),
                   PairedWords.image_keys if isinstance(source, PairFolder) else Words.image_keys)
 
 
 def lmdb_to_folder(path: str | os.PathLike, folder: str | os.PathLike) -> int:
     """Copy an LMDB to a folder of PNG files with labels.tsv; pixels and labels stay the same."""
-    with environment(path).begin() as transaction:
-        paired = transaction.get(b"image_hr-000000001") is not None
-    source = PairedWords(path) if paired else Words(path)
+    source = open_data(path)
     return write_folder(folder, (source[i] for i in range(len(source))))
 
 

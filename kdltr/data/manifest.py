@@ -1,16 +1,14 @@
 """Which published data and checkpoints kdltr knows, and whether yours are the right ones.
 
-`data/manifest.yaml` lists them. `verify(name)` compares what lies on this disk with it;
-`python -m kdltr.data.manifest` prints a table of all, `--require NAME` fails if one is not right.
+`data/manifest.yaml` lists them. `verify(name)` compares what lies on this disk with it, as does
+`kdltr data verify NAME`; without a name it prints a table of all.
 """
 
-import argparse
 import difflib
 import hashlib
 import json
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,12 +19,22 @@ from kdltr.data.environments import data_file
 from kdltr.data.hashes import label_hash
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
-from kdltr.files import repository_root, write_json
+from kdltr.files import repository_root, shipped, write_json
 
 log = logging.getLogger(__name__)
-DATA = repository_root() / "data"  # where notebooks and workflow look for it too
 VERIFIED = "verified.json"  # git-ignored: sha256 of what this machine has, by name
 _LAYOUTS = {"pairs": PairedWords, "words": Words}
+
+
+def _data() -> Path:
+    """`data` of the checkout, or of the working directory where there is none."""
+    try:
+        return repository_root() / "data"
+    except FileNotFoundError:
+        return Path("data")
+
+
+DATA = _data()  # where notebooks and workflow look for it too
 
 
 class ManifestError(DataError):
@@ -64,12 +72,18 @@ class Verified:
     sha256: str
 
 
-def read_manifest(file: str | os.PathLike = DATA / "manifest.yaml") -> dict[str, Entry]:
+def read_manifest(file: str | os.PathLike | None = None) -> dict[str, Entry]:
     """The manifest's entries by name.
+
+    Args:
+        file: the manifest; the one in `DATA` if None, or the shipped one if there is none.
 
     Raises:
         DataError: an unknown key or kind in it.
     """
+    if file is None:
+        own = DATA / "manifest.yaml"
+        file = own if own.is_file() else shipped("manifest.yaml")
     known = {field.name for field in fields(Entry)}
     entries = {}
     for name, values in yaml.safe_load(Path(file).read_text(encoding="utf-8"))["entries"].items():
@@ -94,10 +108,14 @@ def members(name: str) -> list[str]:
 def locate(name: str, root: str | os.PathLike = DATA) -> Path:
     """Where the data set or checkpoint `name` belongs; nothing is checked.
 
+    Weights that kdltr ships are where it ships them, unless `root` has them too.
+
     Raises:
         KeyError: no such name; the message suggests the nearest ones.
     """
-    return Path(root) / _entry(name).path
+    path = _entry(name).path
+    places = [Path(root) / path, shipped(path)]
+    return next((place for place in places if place.exists()), places[0])
 
 
 def verify(name: str, root: str | os.PathLike = DATA, rehash: bool = False) -> Verified:
@@ -135,7 +153,7 @@ def verify(name: str, root: str | os.PathLike = DATA, rehash: bool = False) -> V
                 f"{name}: expected sha256 {expected}… of {file} (according to {said_by}), found "
                 f"{digest}; get it again from {entry.source}, or, if you replaced it on purpose, "
                 f"delete its lines from {Path(root) / VERIFIED}", "wrong sha256")
-    if recorded is None:
+    if recorded is None and not entry.sha256:
         _record(name, file, digest, Path(root) / VERIFIED)
     return Verified(name, path, samples, digest)
 
@@ -164,30 +182,6 @@ def table(
                      "samples": str(entry.samples or ""), "path": entry.path,
                      "source": entry.source, "licence": entry.licence or "not stated"})
     return rows
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; the exit status is 1 if a required name is not verified."""
-    parser = argparse.ArgumentParser(prog="python -m kdltr.data.manifest", description=main.__doc__)
-    parser.add_argument("--require", action="append", default=[], metavar="NAME",
-                        help="of the manifest, or a group such as textzoom")
-    parser.add_argument("--root", type=Path, default=DATA, help="the data folder")
-    options = parser.parse_args(arguments)
-    columns = ("name", "kind", "samples", "state", "path", "source")
-    rows = [dict(zip(columns, columns, strict=True)), *table(options.root)]
-    widths = [max(len(row[column]) for row in rows) for column in columns]
-    for row in rows:
-        cells = (row[column].ljust(width) for column, width in zip(columns, widths, strict=True))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
-    failed = 0
-    for name in options.require:
-        try:
-            for member in members(name):
-                verify(member, options.root)
-        except (KeyError, ManifestError) as error:
-            sys.stderr.write(f"{error.args[0]}\n")
-            failed = 1
-    return failed
 
 
 def _entry(name: str) -> Entry:
@@ -243,7 +237,3 @@ def _record(name: str, file: Path, digest: str, record: Path) -> None:
         write_json(record, {**_recorded(record), name: entry})
     except OSError as error:
         log.warning("%s: sha256 %s could not be recorded in %s: %s", name, digest, record, error)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -101,7 +101,7 @@ class Shards:
         self._shards = [_Shard(file) for file in shard_files(path)]
         if not self._shards:
             raise DataError(f"{path}: expected shards (00000.safetensors, …), found none; render "
-                            "them with python -m kdltr.generator.render_shards")
+                            "them with kdltr data shards")
         self._starts = [0, *accumulate(len(shard) for shard in self._shards)]
         first = self._shards[0].settings
         self.settings = {key: first[key] for key in first if key not in _OWN}

@@ -13,7 +13,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -153,7 +152,9 @@ def overlay(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
     """
     height, width = image.shape[:2]
     share = (attention / attention.max()).astype(np.float32)
-    share = cv2.resize(share, (width, height), interpolation=cv2.INTER_NEAREST)[..., None]
+    sizes = zip((height, width), share.shape, strict=True)
+    rows, columns = (np.arange(size) * places // size for size, places in sizes)
+    share = share[np.ix_(rows, columns)][..., None]  # (H, W, 1), each the nearest place
     grey = image.mean(axis=-1, keepdims=True)
     mixed = (1 - 0.75 * share) * grey + 0.75 * share * np.array(SPOT, np.float32)
     return mixed.round().astype(np.uint8)

@@ -10,20 +10,15 @@ They are optional (the extra `peers`): `load_peer` alone imports an engine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module, metadata
+from importlib import metadata
 from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
 from kdltr.charset import Reading
+from kdltr.files import require
 from kdltr.models.base import Recogniser
-
-INSTALL = "pip install -c constraints.txt -e '.[peers]'"
-
-
-class PeerError(RuntimeError):
-    """A peer that cannot be used here; the message says what to install."""
 
 
 class Peer(Protocol):
@@ -53,16 +48,11 @@ class RapidOCR:
         threads: of ONNX Runtime.
 
     Raises:
-        PeerError: it is not installed.
+        MissingExtra: it is not installed.
     """
 
     def __init__(self, threads: int = 1) -> None:
-        try:
-            package = import_module("rapidocr")
-        except ImportError as error:
-            raise PeerError(f"expected the package rapidocr, found: {error}; install it with "
-                            f"{INSTALL}") from error
-        self._engine = package.RapidOCR(params={
+        self._engine = require("rapidocr", "peers").RapidOCR(params={
             "Global.use_det": False, "Global.use_cls": False, "Global.use_preprocess_img": False,
             "Global.log_level": "warning",
             "EngineConfig.onnxruntime.intra_op_num_threads": threads,
@@ -92,7 +82,7 @@ def load_peer(name: str, threads: int = 1) -> Peer:
 
     Raises:
         ValueError: an unknown name.
-        PeerError: it is not installed; the message says how to.
+        MissingExtra: it is not installed.
     """
     if name not in PEERS:
         raise ValueError(f"expected a peer of {', '.join(PEERS)}, found {name!r}")

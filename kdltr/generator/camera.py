@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
+
+from kdltr.files import optional
+
+cv2 = optional("cv2", "generate")
 
 DIFFICULTIES = ("easy", "medium", "hard")
 # zoom ratio, blur in LR pixels, misalignment (sd, in scene pixels), noise (sd, grey levels)

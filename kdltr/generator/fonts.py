@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ImageFont
 
+from kdltr.files import MissingExtra
+
 ASCII = frozenset(string.ascii_letters + string.digits + string.punctuation)
 LETTERS = frozenset(string.ascii_letters + string.digits + ".,:;!?-'()/")
 
@@ -86,7 +88,8 @@ class Face:
 def faces() -> tuple[Face, ...]:
     """All faces, ordered by family and file name (never by where they are installed).
 
-    Raises ``RuntimeError`` naming the package when one of the font packages is missing.
+    Raises ``MissingExtra`` when one of the font packages is missing, ``RuntimeError`` when it is of
+    another version.
     """
     found = []
     for package, family, pattern, names, characters in _FAMILIES:
@@ -94,9 +97,9 @@ def faces() -> tuple[Face, ...]:
         try:
             files = importlib.metadata.distribution(package).files or []
         except importlib.metadata.PackageNotFoundError as error:
-            raise RuntimeError(
-                f"font package {package!r} is not installed; found no files of {family}; "
-                f"run: pip install -c constraints.txt {package}"
+            raise MissingExtra(
+                f"expected the font package {package}, found no files of {family}; "
+                "run: pip install 'kdltr[generate]'"
             ) from error
         paths = {f.name: str(f.locate()) for f in files if f.name in wanted}
         if paths.keys() != wanted:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import cv2
 import numpy as np
 
+from kdltr.files import optional
 from kdltr.generator import surface
 from kdltr.generator.surface import LUMA, texture
+
+cv2 = optional("cv2", "generate")
 
 
 def compose(
@@ -25,7 +27,7 @@ def compose(
         mask: coverage (H, W) uint8.
         height: of the letters, in pixels.
         letters: how many.
-        effects: of `kdltr.generator.synthetic.EFFECTS`.
+        effects: of `kdltr.generator.EFFECTS`.
         distractors: coverage (H, W) uint8 of other words on the same surface.
 
     Returns:

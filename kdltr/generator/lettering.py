@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from kdltr.files import optional
 from kdltr.generator import fonts
+
+cv2 = optional("cv2", "generate")
 
 _SIZES = (24, 32, 40, 48, 60, 72)  # font sizes kept open; the warp does the rest
 

@@ -1,13 +1,12 @@
 """Rendering word pairs beforehand, into shards that a GPU can be fed from (`kdltr.data.shards`).
 
-    python -m kdltr.generator.render_shards data/generated/shards --pairs 100000 --workers 16
+    kdltr data shards data/generated/shards --pairs 100000 --workers 16
 
 Pair ``i`` of the folder is pair ``i`` of `kdltr.generator.synthetic.arrays` for its split and seed.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import multiprocessing
 import os
@@ -19,7 +18,8 @@ from typing import Any
 
 from kdltr.data.records import DataError
 from kdltr.data.shards import is_shard, shard_files, shard_settings, write_shard
-from kdltr.generator.synthetic import EFFECTS, SPLITS, arrays, source
+from kdltr.generator import source
+from kdltr.generator.synthetic import arrays
 
 Task = tuple[Path, dict[str, Any]]  # a shard to write, and what it is made from
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def write_shards(
 
     Args:
         size: pairs a shard; the last may hold fewer.
-        effects: some of `kdltr.generator.synthetic.EFFECTS`.
+        effects: some of `kdltr.generator.EFFECTS`.
         hr_size: (H, W) of the HR pictures, what the teacher reads.
 
     Returns:
@@ -112,24 +112,3 @@ def _is_complete(file: Path, settings: dict[str, Any]) -> bool:
         return shard_settings(file) == settings
     except DataError:  # missing or damaged
         return False
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """The command line; see ``--help``."""
-    parser = argparse.ArgumentParser("python -m kdltr.generator.render_shards", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", help="folder of the shards")
-    parser.add_argument("--pairs", type=int, required=True, metavar="N")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--split", choices=SPLITS, default="train1")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--size", type=int, default=8192, help="pairs a shard")
-    parser.add_argument("--effects", nargs="*", default=(), choices=EFFECTS)
-    parser.add_argument("--hr-size", nargs=2, type=int, default=(32, 128), metavar=("H", "W"))
-    given = vars(parser.parse_args(arguments))
-    logging.basicConfig(level=logging.INFO, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
-    write_shards(given.pop("path"), given.pop("pairs"), **given)
-
-
-if __name__ == "__main__":
-    main()

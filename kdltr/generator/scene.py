@@ -6,13 +6,15 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from kdltr.files import optional
 from kdltr.generator import fonts
 from kdltr.generator.ink import compose
 from kdltr.generator.lettering import bend, draw_mask, letterforms
 from kdltr.generator.words import draw_word
+
+cv2 = optional("cv2", "generate")
 
 HEIGHT = 32  # nominal height of an HR crop in pixels
 
@@ -52,7 +54,7 @@ def render_word(
 ) -> Scene:
     """Draw ``word`` in ``face`` on a random surface, about ``height`` px high, with margins.
 
-    ``effects`` are some of `kdltr.generator.synthetic.EFFECTS`. Raises ``ValueError`` when the face
+    ``effects`` are some of `kdltr.generator.EFFECTS`. Raises ``ValueError`` when the face
     cannot write the word.
     """
     if not word or not face.can_write(word):

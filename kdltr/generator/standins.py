@@ -18,16 +18,18 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from kdltr.data.lmdb import Words, write_words
+from kdltr.files import optional
 from kdltr.generator import fonts
 from kdltr.generator.camera import Camera
 from kdltr.generator.generated import write_generated
 from kdltr.generator.lettering import curved, draw_mask, incidental, perspective
 from kdltr.generator.scene import HEIGHT, Scene, paint, render_word
 from kdltr.generator.words import draw_word
+
+cv2 = optional("cv2", "generate")
 
 KINDS = ("horizontal", "perspective", "curved", "incidental")
 STANDIN_VERSION = 1  # raise it whenever the bytes of any word change

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 
-import cv2
 import numpy as np
+
+from kdltr.files import optional
+
+cv2 = optional("cv2", "generate")
 
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # brightness of an RGB colour
 

@@ -5,14 +5,13 @@ number of workers or the order. Splits are those of TextZoom: ``train1`` and ``t
 three difficulties; ``test/easy``, ``test/medium`` and ``test/hard`` have one each, and a third of
 their words is written in font families that no training split uses.
 
-`EFFECTS` bring the pictures nearer to photographs; with none of them the bytes are those of the
-shipped teachers' and profile quick's data. Each is an option of its own, so that what it is worth
-can be measured (`02_teacher`).
+`kdltr.generator.EFFECTS` bring the pictures nearer to photographs; with none of them the bytes are
+those of the shipped teachers' and profile quick's data. Each is an option of its own, so that what
+it is worth can be measured (`02_teacher`).
 """
 
 from __future__ import annotations
 
-import difflib
 import io
 import logging
 import multiprocessing
@@ -22,83 +21,35 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from kdltr.data.lmdb import PairedWords, write_pairs
-from kdltr.generator import fonts
+from kdltr.files import optional
+from kdltr.generator import checked_effects, fonts, source, split_number
 from kdltr.generator.camera import Camera
 from kdltr.generator.generated import write_generated
 from kdltr.generator.scene import HEIGHT, Scene, render_word
 from kdltr.generator.words import draw_word
 
 __all__ = [
-    "EFFECTS", "EFFECTS_VERSION", "GENERATOR_VERSION", "SPLITS", "Camera", "arrays",
-    "checked_effects", "draw_scene", "generate", "generate_files", "render_word", "source",
+    "Camera", "arrays", "draw_scene", "generate", "generate_files", "render_word",
     "write_textzoom_like",
 ]
 
-GENERATOR_VERSION = 1  # raise it whenever the bytes of any pair change
-EFFECTS_VERSION = 1  # raise it whenever those of a pair with effects change
-EFFECTS = (
-    "words",  # more numbers, codes, abbreviations, and letters that are no word
-    "letters",  # weights, widths, slants and tracking that no font at hand has
-    "shape",  # arcs, waves, signs turned away, words aslant
-    "ink",  # depth, gradients, several colours, relief, hollow letters, low contrast
-    "surroundings",  # photographic backgrounds, other lines of text, something in front
-    "light",  # the edge of a shadow, a glare
-    "lens",  # defocus, shake, colour fringes, haze, misalignment, worse JPEG files
-)
-SPLITS = ("train1", "train2", "test/easy", "test/medium", "test/hard")
+cv2 = optional("cv2", "generate")
+
 _CHUNK = 64  # pairs a worker makes at a time
 _REPORT_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
 
-def _split_id(split: str) -> int:
-    if split not in SPLITS:
-        near = difflib.get_close_matches(split, SPLITS, 1, 0.0)[0]
-        raise ValueError(
-            f"expected a split of {', '.join(SPLITS)}; found {split!r}; did you mean {near!r}?"
-        )
-    return SPLITS.index(split)
-
-
 def _generator(split: str, seed: int, index: int) -> np.random.Generator:
     return np.random.Generator(
-        np.random.SFC64(np.random.SeedSequence((seed, _split_id(split), index)))
+        np.random.SFC64(np.random.SeedSequence((seed, split_number(split), index)))
     )
-
-
-def checked_effects(effects: Collection[str]) -> tuple[str, ...]:
-    """Those of `EFFECTS` that are in `effects`, in their order.
-
-    Raises ``ValueError`` for one that there is not.
-    """
-    effects = (effects,) if isinstance(effects, str) else tuple(effects)
-    for name in effects:
-        if name not in EFFECTS:
-            near = difflib.get_close_matches(name, EFFECTS, 1, 0.0)[0]
-            raise ValueError(
-                f"expected effects of {', '.join(EFFECTS)}; found {name!r}; did you mean {near!r}?"
-            )
-    return tuple(name for name in EFFECTS if name in effects)
-
-
-def source(split: str, seed: int, effects: Collection[str] = ()) -> dict[str, Any]:
-    """All that the pairs of a split depend on, as JSON values, to be recorded beside them.
-
-    Raises ``ValueError`` for an unknown split or effect.
-    """
-    _split_id(split)
-    made_from = {"split": split, "seed": seed, "generator_version": GENERATOR_VERSION}
-    if effects := checked_effects(effects):
-        made_from |= {"effects": list(effects), "effects_version": EFFECTS_VERSION}
-    return made_from
 
 
 def draw_scene(
@@ -144,7 +95,7 @@ def generate_files(
     OpenCV is set to one thread in this process. Raises ``ValueError`` for an unknown split or
     effect.
     """
-    _split_id(split)
+    split_number(split)
     effects = checked_effects(effects)
     cv2.setNumThreads(1)  # the pictures are small: threads would only wait for each other
     for index in range(start, start + n):
@@ -231,7 +182,7 @@ def write_textzoom_like(
     below 1, a negative seed or fewer than 1 worker, before anything is written.
     """
     for split, size in sizes.items():
-        _split_id(split)
+        split_number(split)
         if size < 1:
             raise ValueError(
                 f"expected at least 1 pair for split {split!r}, found {size}; leave out the splits "

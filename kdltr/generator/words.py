@@ -11,6 +11,10 @@ import string
 
 import numpy as np
 
+from kdltr.files import optional, require
+
+wordfreq = optional("wordfreq", "generate")
+
 MAX_LENGTH = 25
 VOCABULARY_SIZE = 20_000
 # Word frequency to this power: at 1 a twentieth of all words would be "the".
@@ -32,9 +36,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 @functools.cache
 def blocked() -> frozenset[str]:
     """Slurs and obscenities of ``better-profanity``, lower case, letters only."""
-    text = (importlib.resources.files("better_profanity") / "profanity_wordlist.txt").read_text(
-        encoding="utf-8"
-    )
+    package = require("better_profanity", "generate")
+    listed = importlib.resources.files(package) / "profanity_wordlist.txt"
+    text = listed.read_text(encoding="utf-8")
     plain = ("".join(c for c in line.lower() if c.isalpha()) for line in text.splitlines())
     return frozenset(word for word in plain if word)
 
@@ -58,8 +62,6 @@ def is_blocked(word: str) -> bool:
 @functools.cache
 def vocabulary() -> tuple[tuple[str, ...], np.ndarray]:
     """The common English words (lower case) and the cumulative weights to draw them by (V,)."""
-    import wordfreq  # here, since who trains from shards needs no 60 MB of word lists
-
     frequencies = wordfreq.get_frequency_dict("en", wordlist="best")
     words = [
         word

@@ -111,7 +111,7 @@ class Recogniser(nn.Module):
     def traceable_logits(self, images: Tensor) -> Tensor:
         """``forward(images).logits`` by the same operations whatever the images hold.
 
-        What `kdltr.apps.export` records. A recogniser whose work depends on what it reads has its
+        What `kdltr.models.onnx` records. A recogniser whose work depends on what it reads has its
         own.
         """
         return self(images).logits

@@ -16,15 +16,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pandas as pd
 
 from kdltr.data.hashes import ROOT, portable
 from kdltr.evaluation.scores import PROTOCOL
-from kdltr.files import atomic_path, write_text
+from kdltr.files import atomic_path, optional, write_text
 from kdltr.results import environment
 from kdltr.results.rows import Row, read_predictions, to_frame, write_predictions
+
+jsonschema = optional("jsonschema", "notebooks")
 
 SCHEMA = Path(__file__).with_name("schema.json")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from kdltr.evaluation.scores import verdict
-from kdltr.results.environment import ROOT
+from kdltr.files import shipped
 from kdltr.results.rows import AVERAGE, Row, to_frame
 
-PAPER = ROOT / "data" / "paper"
+PAPER = shipped("paper")
 SUBSETS = ("easy", "medium", "hard", AVERAGE)
 # Our names of the paper's methods, and of its recognisers by the family of a model's name.
 METHODS = {"bicubic": "Bicubic", "distilled": "Ours"}

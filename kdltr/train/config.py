@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import torch
 
-from kdltr.generator.synthetic import checked_effects
+from kdltr.generator import checked_effects
 from kdltr.losses import CTC_TARGETS, WEIGHTS
 from kdltr.models import list_models, nearest
 
@@ -160,9 +160,9 @@ class PretrainConfig(_Settings):
     clip: float = 5.0
     image: str = "hr"  # the picture of a pair to read; "lr" trains a student without a teacher
     shards: str | None = None  # a folder of kdltr.data.shards; None: words are rendered as needed
-    split: str = "train1"  # of kdltr.generator.synthetic; shards have their own, as the next two
+    split: str = "train1"  # of kdltr.generator; shards have their own, as the next two
     data_seed: int = 1
-    effects: tuple[str, ...] = ()  # of kdltr.generator.synthetic
+    effects: tuple[str, ...] = ()  # of kdltr.generator
     augment: float = 0.0  # strength of kdltr.train.augment, on the device
     seed: int = 42
     workers: int = 1  # rendering processes; shards need none

@@ -17,7 +17,8 @@ from kdltr.data.batches import epoch_batches, steps_per_epoch
 from kdltr.data.loader import WordPairs
 from kdltr.data.separation import check_split
 from kdltr.data.shards import Shards
-from kdltr.generator.synthetic import arrays, source
+from kdltr.generator import source
+from kdltr.generator.synthetic import arrays
 from kdltr.train.config import PretrainConfig
 
 Batch = tuple[Tensor, list[str]]  # pictures (B, 3, H, W) uint8, and their B words

@@ -1,19 +1,18 @@
-"""What a run leaves beside its weights: metrics as CSV and TensorBoard, and its settings."""
+"""What a run leaves beside its weights: metrics as CSV, and for TensorBoard if it is there."""
 
 from __future__ import annotations
 
 import csv
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-from torch.utils.tensorboard import SummaryWriter
 
 from kdltr.files import write_text
 
 
 class History:
-    """Rows by step, kept in one CSV file and one TensorBoard run.
+    """Rows by step, kept in one CSV file and, where TensorBoard is installed, in a run of it.
 
     A resumed run drops the rows after the step it resumes at, so that no step stands twice.
     """
@@ -27,7 +26,9 @@ class History:
             with path.open(newline="") as file:
                 self.rows = [row for row in csv.DictReader(file) if int(row["step"]) <= resume_at]
         self.board = None
-        if tensorboard and write:
+        if tensorboard and write and find_spec("tensorboard"):  # of the extra `notebooks`
+            from torch.utils.tensorboard import SummaryWriter
+
             self.board = SummaryWriter(str(tensorboard), purge_step=resume_at + 1)
         self.save()
 

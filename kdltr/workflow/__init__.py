@@ -2,5 +2,5 @@
 
 `plan` reads `params/<profile>/workflow.yaml` for the Snakefile, `keys` decides by content
 what is out of date, `processes` holds the lock and ends orphans, `engine` runs snakemake,
-`tidy` publishes and cleans. `python -m kdltr.workflow --help` is the command line.
+`tidy` publishes and cleans. `kdltr run`, `publish` and `clean` are the command line.
 """

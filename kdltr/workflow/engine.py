@@ -16,13 +16,12 @@ from pathlib import Path
 
 import psutil
 
-from kdltr.files import write_text
+from kdltr.files import PACKAGE, require, write_text
 from kdltr.workflow.notebook import check_parameters, read_parameters
-from kdltr.workflow.plan import PACKAGE_ROOT, Plan, Run, load_plan, names_to_verify
+from kdltr.workflow.plan import Plan, Run, load_plan, names_to_verify
 from kdltr.workflow.processes import JobRecord, ProfileLock, WorkflowError, end_recorded
 
 logger = logging.getLogger(__name__)
-SNAKEFILE = PACKAGE_ROOT.parent / "Snakefile"
 
 
 def lock_of(profile: str, root: Path) -> ProfileLock:
@@ -75,8 +74,11 @@ def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ..
 
 
 def _command(plan: Plan, root: Path, cores: int | None, extra: tuple[str, ...]) -> list[str]:
+    require("snakemake", "notebooks")
     cores = cores or os.cpu_count() or 1
-    command = [sys.executable, "-m", "snakemake", *extra, "--snakefile", str(SNAKEFILE)]
+    own = root / "Snakefile"
+    snakefile = own if own.is_file() else PACKAGE.parent / "Snakefile"
+    command = [sys.executable, "-m", "snakemake", *extra, "--snakefile", str(snakefile)]
     command += ["--directory", str(root)]
     command += ["--config", f"profile={plan.profile}"]
     command += ["--rerun-incomplete", "--keep-going", "--nocolor"]

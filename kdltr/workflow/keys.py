@@ -18,7 +18,7 @@ PACKAGE = "kdltr"
 # Show or carry results but never make a model or data: a change in them redraws tables and
 # figures, and leaves checkpoints and data valid.
 LEAVES = (
-    "results", "bench", "apps", "workflow",
+    "results", "bench", "apps", "workflow", "models.onnx", "models.weights",
     *(f"evaluation.{name}" for name in ("efficiency", "attention", "calibration", "confusion",
                                         "bootstrap", "photographs", "peers")),
 )

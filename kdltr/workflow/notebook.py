@@ -1,6 +1,6 @@
 """Running a notebook as a batch job.
 
-    python -m kdltr.workflow.notebook IN.ipynb OUT.ipynb -f params.yaml -p steps 100
+    kdltr notebook IN.ipynb OUT.ipynb -f params.yaml -p steps 100
 
 is papermill with four promises that papermill alone does not make: a parameter that the
 notebook does not know, or of another type than its default, is an error; OUT appears only
@@ -8,20 +8,18 @@ when every cell has passed; a failed run leaves its notebook, traceback included
 as `NAME.failed.ipynb`; the exit status and the last line say which cell failed and why.
 """
 
-import argparse
 import ast
 import difflib
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from kdltr.files import PROGRESS, atomic_path, repository_root
+from kdltr.files import PROGRESS, atomic_path, repository_root, require
 from kdltr.workflow.follower import Follower
 from kdltr.workflow.processes import JobRecord
 
@@ -58,10 +56,9 @@ def check_parameters(notebook: str | os.PathLike, given: Mapping[str, Any]) -> N
         NotebookError: an unknown name (with the nearest known one), or a value whose type is
             not that of an annotated plain default (bool, int, float, str).
     """
-    from papermill import inspect_notebook
-
+    papermill = require("papermill", "notebooks")
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns about what we raise
-    known = inspect_notebook(str(notebook))
+    known = papermill.inspect_notebook(str(notebook))
     for name, value in given.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
@@ -146,9 +143,7 @@ def run_notebook(
 
 def _execute(source: Path, partial: Path, parameters: Mapping[str, Any]) -> None:
     """papermill saves `partial` after each cell, so a killed run leaves what it had done."""
-    import papermill
-
-    papermill.execute_notebook(
+    require("papermill", "notebooks").execute_notebook(
         str(source),
         str(partial),
         parameters=dict(parameters),
@@ -171,30 +166,3 @@ def _reason(error: Exception) -> str:
             "run again to go on from the last checkpoint"
         )
     return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Command line; returns the exit status: 0, 1 (a cell failed), 2 (bad arguments)."""
-    parser = argparse.ArgumentParser(prog="python -m kdltr.workflow.notebook", description=__doc__)
-    parser.add_argument("source", help="notebook to execute")
-    parser.add_argument("target", help="where the executed notebook goes")
-    parser.add_argument("-f", "--parameters-file", action="append", default=[], metavar="YAML")
-    parser.add_argument(
-        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
-    )
-    parser.add_argument("--threads", type=int, help="OMP_NUM_THREADS of the kernel")
-    parser.add_argument("--label", help="name shown")
-    parser.add_argument("--record", help="file for the process ids while running")
-    options = parser.parse_args(arguments)
-    try:
-        parameters = read_parameters(options.parameters_file, options.parameter)
-        extra = (options.label, options.threads, options.record)
-        run_notebook(options.source, options.target, parameters, *extra)
-    except NotebookError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.status
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -29,10 +29,9 @@ from typing import Any
 
 import yaml
 
+from kdltr.files import PACKAGE, shipped
 from kdltr.workflow import keys
 from kdltr.workflow.processes import WorkflowError
-
-PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,9 @@ def load_plan(profile: str, root: Path | str = ".") -> Plan:
                 f"{type(error).__name__}: {error}"
             ) from error
     report = f"results/{profile}/report.html" if content.get("report", True) else None
-    library = keys.library_digest("import kdltr.results.report", PACKAGE_ROOT)
-    shown = ("results/report/templates", "../data/paper")
-    read = [keys.file_digest(PACKAGE_ROOT / path) for path in shown]
+    library = keys.library_digest("import kdltr.results.report", PACKAGE)
+    shown = (PACKAGE / "results/report/templates", shipped("paper"))
+    read = [keys.file_digest(path) for path in shown]
     report_key = keys.digest([run.key for run in runs.values()], library, read)
     return Plan(profile, tuple(runs.values()), report, report_key)
 
@@ -230,12 +229,12 @@ def _resolve(
         key=keys.digest(
             given,
             keys.code_digest(code),
-            keys.library_digest(code, PACKAGE_ROOT),
+            keys.library_digest(code, PACKAGE),
             [need.key for need in needs],
         ),
         state_key=keys.digest(
             given,
-            keys.library_digest(code, PACKAGE_ROOT, keys.LEAVES),
+            keys.library_digest(code, PACKAGE, keys.LEAVES),
             [need.state_key for need in needs],
         ),
     )

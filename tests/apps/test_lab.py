@@ -22,8 +22,8 @@ import pytest
 from PIL import Image
 
 from kdltr.apps import lab
-from kdltr.apps.read import load_recogniser
 from kdltr.generator.synthetic import arrays
+from kdltr.models.weights import load_recogniser
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
@@ -43,7 +43,7 @@ def words():
 
 @pytest.fixture(scope="module")
 def readers():
-    return load_recogniser(model="parseq_nano"), load_recogniser(model="parseq_nano_ltr")
+    return load_recogniser("parseq_nano"), load_recogniser("parseq_nano_ltr")
 
 
 def parts(widget: widgets.Widget) -> Iterator[widgets.Widget]:

@@ -1,7 +1,6 @@
-"""`python -m kdltr.bench.feeding`: what is read, and a line for each thing measured."""
+"""Whether data keep up: what is read, and which words are rendered."""
 
 import pytest
-import torch
 
 from kdltr.bench import feeding
 from kdltr.data.shards import Shards
@@ -23,17 +22,6 @@ def test_batches_are_read_in_order_and_at_random(shards, monkeypatch):
     assert list(rates) == ["sequential", "random"] and min(rates.values()) > 0
     assert asked[:3] == [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3]]
     assert len(asked) == 6 and sorted(asked[3] + asked[4]) == list(range(8)) != asked[3] + asked[4]
-
-
-def test_it_prints_a_line_for_each(shards, monkeypatch, capsys):
-    monkeypatch.setattr(feeding, "rendering", lambda workers, pairs, _: 1000.0 * workers + pairs)
-    feeding.main([str(shards), "--workers", "3", "--pairs", "7", "--batch-size", "4",
-                  "--device", "cpu"])
-    said = capsys.readouterr().out
-    assert "3007  rendering, 3 processes, 0 effects" in said and "augmenting on cpu" in said
-    assert said.count("reading 9 pairs") == 2 and f"{torch.get_num_threads()} threads" in said
-    with pytest.raises(SystemExit):
-        feeding.main([str(shards), "--batch-size", "10"])
 
 
 def test_every_process_renders_words_of_its_own(monkeypatch):

@@ -1,4 +1,4 @@
-"""Rows of reading, and of the exported student (the export itself is tests/test_export.py)."""
+"""Rows of reading, and of the exported student (the export itself is tests/models/test_onnx.py)."""
 
 import pytest
 import torch

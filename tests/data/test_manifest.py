@@ -144,12 +144,7 @@ def test_change_after_first_use(toy):
         verify("toy/train1", toy)
 
 
-def test_command_line(toy, capsys):
-    assert manifest.main(["--root", str(toy), "--require", "model"]) == 0
-    assert "toy/train1" in capsys.readouterr().out
-    (toy / "model.pt").unlink()
-    assert manifest.main(["--root", str(toy)]) == 0
-    assert manifest.main(["--root", str(toy), "--require", "model"]) == 1
-    output = capsys.readouterr()
-    assert "missing" in output.out and "put it at" in output.err
-    assert manifest.main(["--root", str(toy), "--require", "nothing"]) == 1
+def test_what_kdltr_ships_is_found_where_it_ships_it(tmp_path):
+    assert verify("weights/parseq_nano", tmp_path).path == manifest.shipped(
+        "weights/parseq_nano.safetensors")
+    assert not list(tmp_path.iterdir())  # its sha256 is known: there is nothing to record

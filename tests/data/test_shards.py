@@ -11,9 +11,9 @@ from safetensors.numpy import save_file
 from kdltr.data import DataError
 from kdltr.data.loader import load_pairs
 from kdltr.data.shards import Shards, write_shard
-from kdltr.generator import render_shards
+from kdltr.generator import render_shards, source
 from kdltr.generator.render_shards import write_shards
-from kdltr.generator.synthetic import arrays, source
+from kdltr.generator.synthetic import arrays
 from kdltr.results import data_hashes
 
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from importlib import import_module, metadata
+from importlib import metadata
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -14,7 +14,8 @@ from kdltr.charset import Reading
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation import peers
 from kdltr.evaluation.evaluate import evaluate
-from kdltr.evaluation.peers import PeerError, PeerRecogniser, load_peer
+from kdltr.evaluation.peers import PeerRecogniser, load_peer
+from kdltr.files import MissingExtra
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_as_a_recogniser_it_sees_the_very_pixels(engines):
 
 def test_one_that_is_not_installed_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    with pytest.raises(PeerError, match=r"expected the package rapidocr.*pip install .*\[peers\]"):
+    with pytest.raises(MissingExtra, match=r"the package rapidocr.*pip install 'kdltr\[peers\]'"):
         load_peer("rapidocr")
     with pytest.raises(ValueError, match="peer of rapidocr, found 'tesseract'"):
         load_peer("tesseract")
@@ -82,10 +83,7 @@ def test_nothing_is_imported_before_a_peer_is_loaded():
 
 
 def test_rapidocr_itself_reads_a_clear_word():
-    try:
-        import_module("rapidocr")
-    except ImportError:
-        pytest.skip(f"rapidocr is not installed: {peers.INSTALL}")
+    pytest.importorskip("rapidocr")
     image = Image.new("RGB", (192, 48), "white")
     ImageDraw.Draw(image).text((20, 4), "Harbour", "black", font_size=34)
     peer = load_peer("rapidocr")

@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from kdltr import generator
 from kdltr.data.lmdb import PairedWords
 from kdltr.data.loader import load_pairs
+from kdltr.files import MissingExtra
 from kdltr.generator import fonts, synthetic, words
 from kdltr.generator.camera import DIFFICULTIES, Camera
 from kdltr.generator.lettering import bend, draw_mask, letterforms
@@ -51,7 +53,7 @@ def test_every_face_draws_every_character_it_claims():
 
 def test_missing_font_package_is_named(monkeypatch):
     monkeypatch.setattr(fonts, "_FAMILIES", (("no-such-font", "X", "{}.ttf", ("X",), fonts.ASCII),))
-    with pytest.raises(RuntimeError, match=r"no-such-font.*pip install"):
+    with pytest.raises(MissingExtra, match=r"no-such-font.*kdltr\[generate\]"):
         fonts.faces.__wrapped__()
 
 
@@ -121,7 +123,7 @@ def test_generate_yields_what_the_files_hold():
         assert lr_file.startswith(b"\xff\xd8")
 
 
-@pytest.mark.parametrize("split", synthetic.SPLITS)
+@pytest.mark.parametrize("split", generator.SPLITS)
 def test_a_third_of_each_test_split_and_nothing_else_in_held_out_families(split):
     held_out = [
         synthetic.draw_scene(split, index, 3)[0].face.family in fonts.HELD_OUT
@@ -226,7 +228,7 @@ def test_write_then_load_equals_arrays_and_a_second_run_does_nothing(tmp_path, c
     record = tmp_path / "a" / "test" / "hard.json"
     assert json.loads(record.read_text()) == {
         "split": "test/hard", "pairs": 6, "seed": 2,
-        "generator_version": synthetic.GENERATOR_VERSION,
+        "generator_version": generator.GENERATOR_VERSION,
     }
     before = (folders["train1"] / "data.mdb").stat().st_mtime_ns
     with caplog.at_level(logging.INFO):
@@ -314,7 +316,7 @@ def test_a_varied_camera_reaches_beyond_and_keeps_its_fields_valid():
 
 def test_each_effect_changes_pictures_and_only_words_changes_the_first_word():
     plain = list(synthetic.generate_files("train1", 12, 5))
-    for effect in synthetic.EFFECTS:
+    for effect in generator.EFFECTS:
         found = list(synthetic.generate_files("train1", 12, 5, effects=[effect]))
         assert found == list(synthetic.generate_files("train1", 12, 5, effects=[effect])), effect
         assert digest(found) != digest(plain), effect
@@ -323,8 +325,8 @@ def test_each_effect_changes_pictures_and_only_words_changes_the_first_word():
 
 
 def test_the_order_of_effects_plays_no_part_and_an_unknown_one_suggests_the_nearest():
-    backwards = list(synthetic.generate_files("train1", 3, 5, effects=synthetic.EFFECTS[::-1]))
-    assert backwards == list(synthetic.generate_files("train1", 3, 5, effects=synthetic.EFFECTS))
+    backwards = list(synthetic.generate_files("train1", 3, 5, effects=generator.EFFECTS[::-1]))
+    assert backwards == list(synthetic.generate_files("train1", 3, 5, effects=generator.EFFECTS))
     with pytest.raises(ValueError, match="found 'lenses'; did you mean 'lens'"):
         next(synthetic.generate_files("train1", 1, 0, effects=["lenses"]))
 
@@ -334,7 +336,7 @@ def test_all_effects_draw_the_shortest_and_the_longest_words():
     face = next(face for face in fonts.faces() if face.file == "DejaVuSans-BoldOblique.ttf")
     for word in ("I", ".", "W" * words.MAX_LENGTH):
         for _ in range(25):
-            scene = render_word(word, rng, face, 32, synthetic.EFFECTS)
+            scene = render_word(word, rng, face, 32, generator.EFFECTS)
             left, top, right, bottom = scene.box
             assert 0 < left < right < scene.pixels.shape[1]
             assert 0 < top < bottom < scene.pixels.shape[0]
@@ -375,4 +377,4 @@ def test_data_with_other_effects_are_made_again_and_say_which(tmp_path):
     assert PairedWords(folder).encoded(0) != plain
     record = json.loads((tmp_path / "train1.json").read_text())
     assert record["effects"] == ["ink", "lens"]
-    assert record["effects_version"] == synthetic.EFFECTS_VERSION
+    assert record["effects_version"] == generator.EFFECTS_VERSION

@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from kdltr.apps.export import session
+from kdltr.models.onnx import session
 from kdltr.checkpoint import CheckpointError, save_weights
 from kdltr.models import create_model, rapidocr
 from tests.models.conftest import ctc_toy

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from kdltr.results import PROTOCOL, ResultError, Row, write_result
-from kdltr.results.report import __main__ as command
 from kdltr.results.report import render
 from kdltr.results.report.cells import Cell, number, quantity
 from kdltr.results.report.circumstances import duration
@@ -264,17 +263,6 @@ def test_durations():
     assert [duration(s) for s in (17.6, 293.9, 7500)] == ["18 s", "4 min 54 s", "2 h 05 min"]
 
 
-def test_an_empty_folder_is_an_error_that_says_what_to_do(tmp_path, monkeypatch, capsys):
+def test_an_empty_folder_is_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(ResultError, match="run the profile first"):
         render(tmp_path, "toy")
-    monkeypatch.setenv("KDLTR_ROOT", str(tmp_path))
-    assert command.main(["--profile", "toy"]) == 1
-    assert "run the profile first" in capsys.readouterr().err
-
-
-def test_the_command_writes_the_page(tmp_path, monkeypatch):
-    folder = tmp_path / "results/toy"
-    write_main(folder)
-    monkeypatch.setenv("KDLTR_ROOT", str(tmp_path))
-    assert command.main(["--profile", "toy"]) == 0
-    assert (folder / "report.html").read_text(encoding="utf-8") == render(folder, "toy")

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from kdltr import files
-from kdltr.workflow import notebook
+from kdltr.apps.command import main
 from kdltr.workflow.notebook import NotebookError, check_parameters, read_parameters, run_notebook
 
 PARAMETERS = """
@@ -47,7 +47,7 @@ def book(tmp_path, monkeypatch) -> Path:
 
 
 def test_an_unknown_parameter_suggests_the_nearest(book, tmp_path, capsys):
-    assert notebook.main([str(book), str(tmp_path / "out.ipynb"), "-p", "step", "3"]) == 2
+    assert main(["notebook", str(book), str(tmp_path / "out.ipynb"), "-p", "step", "3"]) == 2
     assert "no parameter 'step'; did you mean 'steps'?" in capsys.readouterr().err
     with pytest.raises(NotebookError, match=r"it knows .*'recogniser'"):
         check_parameters(book, {"xyz": 1})
@@ -115,7 +115,7 @@ def test_a_failed_cell_keeps_the_partial_notebook_and_the_old_result(tmp_path, m
     book = write(tmp_path / "book.ipynb", "print('before')", "1 / 0")
     target = tmp_path / "run.ipynb"
     target.write_text("the last good one")
-    assert notebook.main([str(book), str(target)]) == 1
+    assert main(["notebook", str(book), str(target)]) == 1
     said = capsys.readouterr().err
     assert "raised ZeroDivisionError: division by zero" in said
     assert str(tmp_path / "run.failed.ipynb") in said

@@ -15,8 +15,9 @@ import nbformat
 import psutil
 import pytest
 
+from kdltr.files import PACKAGE
 from kdltr.workflow import engine, keys, tidy
-from kdltr.workflow.plan import PACKAGE_ROOT, load_plan
+from kdltr.workflow.plan import load_plan
 from kdltr.workflow.processes import (
     JobRecord,
     ProfileLock,
@@ -97,8 +98,8 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 
 def start(project: Path, cores: int = 1) -> subprocess.Popen:
-    """`python -m kdltr.workflow --profile tiny` in a session of its own."""
-    command = [sys.executable, "-m", "kdltr.workflow", "--profile", "tiny", "--cores", str(cores)]
+    """`kdltr run tiny` in a session of its own."""
+    command = [sys.executable, "-m", "kdltr", "run", "tiny", "--cores", str(cores)]
     environment = os.environ | {"KDLTR_ROOT": str(project)}
     process = subprocess.Popen(
         command,
@@ -393,9 +394,10 @@ def test_the_report_is_out_of_date_when_its_template_or_a_published_figure_chang
     project, monkeypatch, tmp_path, name
 ):
     for folder in ("kdltr", "data/paper"):
-        shutil.copytree(PACKAGE_ROOT.parent / folder, tmp_path / "copy" / folder,
+        shutil.copytree(PACKAGE.parent / folder, tmp_path / "copy" / folder,
                         ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
-    monkeypatch.setattr("kdltr.workflow.plan.PACKAGE_ROOT", tmp_path / "copy/kdltr")
+    monkeypatch.setattr("kdltr.workflow.plan.PACKAGE", tmp_path / "copy/kdltr")
+    monkeypatch.setattr("kdltr.workflow.plan.shipped", lambda name: tmp_path / "copy/data" / name)
     before = load_plan("tiny", project)
     file = tmp_path / "copy" / name
     file.write_text(file.read_text(encoding="utf-8") + "\n", encoding="utf-8")

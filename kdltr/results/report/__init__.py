@@ -1,4 +1,4 @@
-"""One page for a profile: `python -m kdltr.results.report --profile quick` writes its report.html.
+"""One page for a profile: `kdltr report quick` writes its report.html.
 
 A single file that needs nothing else: images inside, no network, sortable tables, legible on a
 phone, in the dark and on paper. It is made from the result files alone; no model is run. `claims`

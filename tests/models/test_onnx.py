@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from kdltr import ALNUM36, ModelOutput, Recogniser, create_model, list_models
-from kdltr.apps import export
-from kdltr.checkpoint import save_weights
+from kdltr.files import MissingExtra
+from kdltr.models import onnx as export
 
 STUDENTS = [name for name in list_models() if name.endswith("_ltr")]
 NANO = [name for name in STUDENTS if "nano" in name]
@@ -90,12 +90,10 @@ def test_what_disagrees_is_refused_and_the_old_file_stays(tmp_path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
-def test_the_command_and_a_reader_without_kdltr(tmp_path, capsys, monkeypatch):
-    """The lines of README, on a file that the command wrote."""
-    monkeypatch.setattr(export, "load_recogniser", lambda *_: Tiny())
+def test_a_reader_without_kdltr(tmp_path):
+    """The lines of README."""
     path = tmp_path / "tiny.onnx"
-    assert export.main(["weights.safetensors", str(path)]) == 0
-    assert "tiny" in capsys.readouterr().out
+    export.export(Tiny(), path)
     reader = """
 import json, sys
 import numpy as np, onnxruntime
@@ -122,26 +120,8 @@ print("".join(facts["charset"][c - 1] for c in word))
     assert printed == ALNUM36.decode(torch.from_numpy(logits))[0].text
 
 
-@pytest.mark.parametrize(("arguments", "said"), [
-    (["abinet_ltr", "out.onnx"], "no weights of abinet_ltr are shipped"),
-    (["none.safetensors", "out.onnx"], "does not say which model"),
-    (["none.safetensors", "out.onnx", "--model", "parseq_nano_ltr"], "no checkpoint at"),
-    (["none.safetensors", "out.onnx", "--model", "parseq_nono"], "did you mean"),
-])
-def test_what_cannot_be_exported_is_said(arguments, said, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert export.main(arguments) == 2 and said in capsys.readouterr().err
+def test_without_the_extra_its_name_is_said_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(MissingExtra, match=r"onnxruntime.*pip install 'kdltr\[export\]'"):
+        export.export(Tiny(), tmp_path / "tiny.onnx")
     assert not list(tmp_path.iterdir())
-
-
-def test_weights_name_their_model(tmp_path, monkeypatch):
-    sizes = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2}
-    model = create_model("parseq_nano_ltr", **sizes)
-    save_weights(model, tmp_path / "mine.safetensors", {"model": model.name, "config": sizes})
-    exported = []
-    monkeypatch.setattr(export, "export", lambda model, path: exported.append(model) or 0.0)
-    (tmp_path / "out.onnx").touch()
-    assert export.main([str(tmp_path / "mine.safetensors"), str(tmp_path / "out.onnx")]) == 0
-    assert exported[0].semantic_width == 16
-    assert export.main(["parseq_nano_ltr", str(tmp_path / "out.onnx")]) == 0
-    assert exported[1].name == "parseq_nano_ltr" and exported[1].semantic_width == 160

@@ -1,0 +1,256 @@
+"""What each command takes.
+
+The docstring of a function is the help of its command: the first line stands in the list of all,
+the last paragraph is an example. It declares the arguments and returns how they are written.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+
+from kdltr.generator import EFFECTS, SPLITS
+
+CORES = os.cpu_count() or 1
+
+
+def read(parser: ArgumentParser) -> str:
+    """Read word images: path, text and confidence, a line each.
+
+    The exit status is 1 if an image could not be read; the others are read.
+
+    kdltr read --json crops/*.png
+    """
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image of one word")
+    parser.add_argument("--weights", metavar="WEIGHTS", help="a file, or the name of shipped ones; "
+                        "default: a student for photographs")
+    _model(parser)
+    _device(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    return "IMAGE… [options]"
+
+
+def export(parser: ArgumentParser) -> str:
+    """Write a recogniser as an ONNX file, compared with PyTorch.
+
+    kdltr export parseq_nano_ltr word.onnx
+    """
+    _weights(parser)
+    parser.add_argument("target", metavar="FILE.onnx", help="the file to write")
+    _model(parser)
+    return "WEIGHTS FILE.onnx [--model NAME]"
+
+
+def distill(parser: ArgumentParser) -> str:
+    """Train a student; an interrupted run goes on.
+
+    CONFIG.yaml holds `name: value` lines, the settings of DistillConfig in
+    kdltr/train/config.py; output_dir is where the run lies.
+
+    kdltr distill mine.yaml --set epochs=5 --set output_dir=runs/five
+    """
+    parser.add_argument("config", metavar="CONFIG.yaml", help="the settings")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
+                        help="a setting in place of the file's, as often as you like")
+    return "CONFIG.yaml [--set NAME=VALUE]…"
+
+
+def evaluate(parser: ArgumentParser) -> str:
+    """Count the words that a recogniser reads right.
+
+    DATA is an LMDB, a folder with labels.tsv, or one of shards. A teacher reads
+    the sharp images, a student the small ones.
+
+    kdltr evaluate parseq_nano_ltr data/textzoom/test/easy my-words
+    """
+    _weights(parser)
+    parser.add_argument("data", nargs="+", metavar="DATA", help="pairs, or words, with labels")
+    _model(parser)
+    _device(parser)
+    parser.add_argument("--bicubic", action="store_true",
+                        help="a teacher on the small images, upsampled")
+    parser.add_argument("--predictions", metavar="FILE.csv", help="write every reading there")
+    return "WEIGHTS DATA… [options]"
+
+
+def data(parser: ArgumentParser) -> str:
+    """Check, convert and generate data sets.
+
+    kdltr data verify textzoom
+    """
+    return "COMMAND …"
+
+
+def verify(parser: ArgumentParser) -> str:
+    """Compare data sets and checkpoints with the manifest.
+
+    Without a NAME: a table of all there are. The exit status is 1 if one that is
+    named is missing or is not the published one.
+
+    kdltr data verify textzoom parseq
+    """
+    parser.add_argument("names", nargs="*", metavar="NAME",
+                        help="of data/manifest.yaml, or a group such as textzoom")
+    parser.add_argument("--root", metavar="FOLDER", help="the data folder; default: data")
+    return "[NAME…] [--root FOLDER]"
+
+
+def convert(parser: ArgumentParser) -> str:
+    """Copy a folder of images to an LMDB, or an LMDB to a folder.
+
+    kdltr data convert my-words my-words.lmdb
+    """
+    parser.add_argument("source", metavar="SOURCE", help="a folder with labels.tsv, or an LMDB")
+    parser.add_argument("target", metavar="TARGET", help="the copy; it must not exist")
+    return "SOURCE TARGET"
+
+
+def generate(parser: ArgumentParser) -> str:
+    """Make word pairs from nothing, as LMDBs like TextZoom's.
+
+    The splits are train1, train2, test/easy, test/medium and test/hard.
+
+    kdltr data generate data/mine train1=2000 test/easy=200
+    """
+    parser.add_argument("folder", metavar="FOLDER", help="where the splits go")
+    parser.add_argument("sizes", nargs="+", metavar="SPLIT=PAIRS", help="how many of each")
+    _making(parser)
+    return "FOLDER SPLIT=PAIRS… [options]"
+
+
+def shards(parser: ArgumentParser) -> str:
+    """Make word pairs from nothing by the million, to feed a GPU from.
+
+    kdltr data shards data/generated/shards --pairs 100000 --workers 16
+    """
+    parser.add_argument("folder", metavar="FOLDER", help="where the shards go")
+    parser.add_argument("--pairs", type=int, required=True, metavar="N", help="how many")
+    parser.add_argument("--split", choices=SPLITS, default="train1", metavar="NAME",
+                        help=f"of {', '.join(SPLITS)}; default: train1")
+    parser.add_argument("--size", type=int, default=8192, metavar="N",
+                        help="pairs a shard; default: 8192")
+    parser.add_argument("--hr-size", nargs=2, type=int, default=(32, 128), metavar=("H", "W"),
+                        help="of the sharp pictures; default: 32 128")
+    _making(parser)
+    return "FOLDER --pairs N [options]"
+
+
+def feed(parser: ArgumentParser) -> str:
+    """Measure whether rendering and shards keep up with a GPU.
+
+    kdltr data feed data/generated/shards --workers 16 --device cuda
+    """
+    parser.add_argument("folder", metavar="FOLDER", help="of shards")
+    parser.add_argument("--workers", type=int, default=CORES, metavar="N",
+                        help="processes that render; default: all cores")
+    parser.add_argument("--pairs", type=int, default=1000, metavar="N",
+                        help="that each renders; default: 1000")
+    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="default: 256")
+    _device(parser)
+    return "FOLDER [options]"
+
+
+def bench(parser: ArgumentParser) -> str:
+    """Measure what training and reading take.
+
+    kdltr bench parseq --repeats 3
+    """
+    parser.add_argument("recognisers", nargs="*", metavar="NAME", help="teachers' names; default: "
+                        "the small three", default=["parseq_nano", "abinet_nano", "matrn_nano"])
+    for name, what in (("batch-size", "of training and reading"), ("pairs", "words to train on"),
+                       ("repeats", "rounds that count"), ("warmup", "rounds before them")):
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=what)
+    _device(parser)
+    parser.add_argument("--precision", nargs="+", choices=("no", "bf16"), default=["no"],
+                        metavar="P", help="no, bf16 or both; default: no, which is float32")
+    parser.add_argument("--parts", nargs="+", metavar="PART",
+                        help="default: training reading search memory")
+    parser.add_argument("--minutes", type=float, metavar="N", help="begin nothing after so long")
+    parser.add_argument("--out", metavar="FILE.json", help="a result file, whole at any time")
+    return "[NAME…] [options]"
+
+
+def run(parser: ArgumentParser) -> str:
+    """Make the results of a profile: what is missing or out of date.
+
+    A profile is a folder of params/: quick, small, cpu, gpu, paper, bench. What
+    follows -- goes to snakemake.
+
+    kdltr run paper -- --executor slurm --jobs 4
+    """
+    _profile(parser)
+    parser.add_argument("--cores", type=int, metavar="N", help="threads at once; default: all")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be made")
+    return "PROFILE [options] [-- OPTIONS OF SNAKEMAKE]"
+
+
+def report(parser: ArgumentParser) -> str:
+    """Write report.html of a profile from the results there are.
+
+    kdltr report quick
+    """
+    _profile(parser)
+    return "PROFILE"
+
+
+def publish(parser: ArgumentParser) -> str:
+    """Copy the results of a profile to where README quotes them.
+
+    That is results/reference/, which is committed.
+
+    kdltr publish quick
+    """
+    _profile(parser)
+    return "PROFILE"
+
+
+def clean(parser: ArgumentParser) -> str:
+    """Remove results and generated data of a profile.
+
+    What was published stays.
+
+    kdltr clean quick
+    """
+    _profile(parser)
+    return "PROFILE"
+
+
+def notebook(parser: ArgumentParser) -> str:
+    """Execute one notebook with parameters of your own.
+
+    kdltr notebook notebooks/02_teacher.ipynb out.ipynb -p steps 100
+    """
+    parser.add_argument("source", metavar="NOTEBOOK", help="the notebook to execute")
+    parser.add_argument("target", metavar="COPY", help="where the executed one goes")
+    parser.add_argument("-f", action="append", default=[], metavar="FILE.yaml", dest="files",
+                        help="parameters: `name: value` lines")
+    parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+                        dest="pairs", help="one more parameter, its value as in YAML")
+    parser.add_argument("--threads", type=int, metavar="N", help="of its kernel")
+    parser.add_argument("--label", metavar="TEXT", help="its name in the lines of progress")
+    parser.add_argument("--record", metavar="FILE", help="holds the process ids while it runs")
+    return "NOTEBOOK COPY [options]"
+
+
+def _weights(parser: ArgumentParser) -> None:
+    parser.add_argument("weights", metavar="WEIGHTS", help="a file, or the name of shipped ones")
+
+
+def _model(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="NAME", help="the model, where the file does not say")
+
+
+def _device(parser: ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default), cuda, …")
+
+
+def _making(parser: ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--workers", type=int, default=CORES, metavar="N",
+                        help="processes; default: all cores")
+    parser.add_argument("--effects", nargs="+", default=(), choices=EFFECTS, metavar="NAME",
+                        help=f"of {', '.join(EFFECTS)}")
+
+
+def _profile(parser: ArgumentParser) -> None:
+    parser.add_argument("profile", metavar="PROFILE", help="a folder of params/")

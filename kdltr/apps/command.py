@@ -1,0 +1,145 @@
+"""The command `kdltr`: finding who does what was asked, and saying in one line what went wrong.
+
+What a command takes is in `arguments`; what it does is in another module of this folder, imported
+when it is asked for, so that `--help` and a mistyped option need no PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import inspect
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from kdltr.apps import arguments as takes
+from kdltr.files import PACKAGE
+
+# Who does it: a function of a module beside this one, or nobody, where commands follow.
+COMMANDS = {
+    "read": (takes.read, "read:command"),
+    "export": (takes.export, "export:command"),
+    "distill": (takes.distill, "distill:command"),
+    "evaluate": (takes.evaluate, "evaluate:command"),
+    "data": (takes.data, ""),
+    "data verify": (takes.verify, "data:verify"),
+    "data convert": (takes.convert, "data:convert"),
+    "data generate": (takes.generate, "data:generate"),
+    "data shards": (takes.shards, "data:shards"),
+    "data feed": (takes.feed, "bench:feed"),
+    "bench": (takes.bench, "bench:command"),
+    "run": (takes.run, "profile:run"),
+    "report": (takes.report, "profile:report"),
+    "publish": (takes.publish, "profile:publish"),
+    "clean": (takes.clean, "profile:clean"),
+    "notebook": (takes.notebook, "profile:notebook"),
+}
+TOP = """Read small, blurred words; train and measure what reads them.
+
+kdltr read word.png"""
+BROKEN_PIPE, INTERRUPTED = 141, 130  # what a shell reports of a program ended by such a signal
+
+
+class Parser(argparse.ArgumentParser):
+    """Says a wrong option in one line, and what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `kdltr`; returns the exit status.
+
+    It is 2, after one line on stderr, where something can be mended by who typed the command.
+    """
+    try:
+        try:
+            return _run(parse(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()  # a reader that has gone is noticed here, not at the exit
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
+    if hasattr(sys.stdout, "reconfigure"):  # file names need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("kdltr").setLevel(logging.INFO)
+    module, _, function = options.does.partition(":")
+    try:
+        return getattr(importlib.import_module(f"kdltr.apps.{module}"), function)(options)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if not _is_a_message(error):
+            raise
+        sys.stderr.write(f"{options.prog}: {error}\n")
+        return 2
+
+
+def _is_a_message(error: Exception) -> bool:
+    """Whether an error says what to mend, and is no fault of the program.
+
+    So are errors of kdltr's own classes, of the file system, and bad values that kdltr's own code
+    has found: those from deeper down keep their traceback.
+    """
+    if isinstance(error, OSError) or type(error).__module__.startswith("kdltr."):
+        return True
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, ValueError) and innermost.startswith(f"{PACKAGE}{os.sep}")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What was asked; what follows `--` after `run` is for snakemake, as it stands."""
+    cut = list(arguments).index("--") if arguments[:1] == ["run"] and "--" in arguments else None
+    options = build_parser().parse_args(arguments[:cut])
+    options.snakemake = arguments[cut + 1 :] if cut else []
+    return options
+
+
+def build_parser() -> Parser:
+    """The parser of all commands."""
+    top = Parser("kdltr", usage="kdltr COMMAND …", **_help(TOP))
+    version = importlib.metadata.version("kdltr")
+    top.add_argument("--version", action="version", version=f"kdltr {version}")
+    groups = {"": _commands(top)}
+    for name, (declare, does) in COMMANDS.items():
+        group, _, last = name.rpartition(" ")
+        text = inspect.getdoc(declare) or ""
+        parser = groups[group].add_parser(last, prog=f"kdltr {name}", **_help(text, name))
+        parser.usage = f"kdltr {name} {declare(parser)}"
+        parser.set_defaults(does=does, prog=parser.prog)
+        if not does:
+            groups[name] = _commands(parser)
+    return top
+
+
+def _commands(parser: Parser) -> argparse._SubParsersAction:
+    return parser.add_subparsers(dest="COMMAND", required=True, help=argparse.SUPPRESS)
+
+
+def _help(text: str, group: str = "") -> dict[str, Any]:
+    """Settings of a parser: the text with the commands below it, and its last paragraph apart."""
+    text, _, example = text.rpartition("\n\n")
+    start = f"{group} ".lstrip()
+    below = {name.removeprefix(start): declare.__doc__.splitlines()[0].rstrip(".")
+             for name, (declare, _) in COMMANDS.items()
+             if name.startswith(start) and " " not in name.removeprefix(start)}
+    if below:
+        text += "\n\ncommands:" + "".join(f"\n  {name:10}{does}" for name, does in below.items())
+    return {"description": text, "epilog": f"example:\n  {example}", "allow_abbrev": False,
+            "formatter_class": _format}
+
+
+def _format(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=24, width=79)

@@ -1,0 +1,45 @@
+"""Counting the words a recogniser reads right: `kdltr evaluate`."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+import pandas as pd
+
+from kdltr.apps.read import checked_device
+from kdltr.data.lmdb import open_data
+from kdltr.data.loader import load_pairs
+from kdltr.evaluation.evaluate import PROTOCOL, Scores, UpsampleBicubic, combine, evaluate
+from kdltr.files import atomic_path
+from kdltr.models.weights import load_recogniser
+
+LR_SIZE = (16, 64)
+
+
+def command(options: Namespace) -> int:
+    """A line for each data set, and one for all of them together."""
+    model = load_recogniser(options.weights, options.model, checked_device(options.device))
+    hr_size = (32, 128) if model.image_size == LR_SIZE else model.image_size
+    reader = UpsampleBicubic(model) if options.bicubic else model
+    scores = {path: evaluate(reader, load_pairs([open_data(path)], hr_size))
+              for path in options.data}
+    if len(scores) > 1:
+        scores["average"] = combine(scores)
+    lines = {name: _line(found) for name, found in scores.items()}
+    sys.stdout.write(f"{pd.DataFrame(lines).T.to_string()}\n\n{PROTOCOL}\n")
+    if options.predictions:
+        with atomic_path(options.predictions) as temporary:
+            parts = {name: found for name, found in scores.items() if name in options.data}
+            combine(parts).predictions.to_csv(temporary, index=False)
+    return 0
+
+
+def _line(scores: Scores) -> dict[str, str]:
+    low, high = (100 * end for end in scores.interval)
+    return {
+        "words": str(scores.n), "right": str(scores.correct),
+        "accuracy": f"{100 * scores.accuracy:.2f} %",
+        "95 % interval": f"{low:.2f} to {high:.2f}",
+        "1 − NED": f"{100 * scores.ned:.2f}", "confidence": f"{100 * scores.confidence:.2f}",
+    }  # fmt: skip

@@ -1,0 +1,83 @@
+"""What is done with a profile: `kdltr run`, `report`, `publish`, `clean`; and `kdltr notebook`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from kdltr.files import repository_root, write_text
+from kdltr.workflow import engine, tidy
+from kdltr.workflow.notebook import NotebookError, read_parameters, run_notebook
+
+LARGE = 8 * 10**6  # bytes of a page: a phone takes its time, and a repository keeps every version
+logger = logging.getLogger(__name__)
+
+
+def run(options: Namespace) -> int:
+    """Make what is missing or out of date; the main table and the report's path on stdout."""
+    root, extra = repository_root(), tuple(options.snakemake)
+    if options.dry_run:
+        return engine.preview(options.profile, root, extra)
+    status = engine.run(options.profile, root, options.cores, extra)
+    if status == 0:
+        _show(root / "results" / options.profile)
+    return status
+
+
+def _show(folder: Path) -> None:
+    table, page = folder / "04_textzoom.json", folder / "report.html"
+    if table.is_file():
+        from kdltr.results import read_result, to_frame  # takes a second, which a long run has
+
+        frame = to_frame([row for row in read_result(table).rows if row.table == "textzoom"])
+        frame = frame[frame["metric"] == "accuracy"]
+        wide = frame.pivot_table(values="value", index=["recogniser", "method"], columns="subset",
+                                 sort=False).rename_axis(columns=None)
+        sys.stdout.write(f"words read right, percent\n{wide.round(1).to_string()}\n")
+    if page.is_file():
+        sys.stdout.write(f"{page.relative_to(folder.parents[1])}\n")
+
+
+def report(options: Namespace) -> int:
+    """Write the page; its path on stdout."""
+    from kdltr.results.report import render  # not what `run` waits for
+
+    page = repository_root() / "results" / options.profile / "report.html"
+    write_text(page, render(page.parent, options.profile))
+    if (size := page.stat().st_size) > LARGE:
+        logger.warning("the report has %.1f MB; draw fewer or smaller figures in the notebooks",
+                       size / 1e6)  # fmt: skip
+    sys.stdout.write(f"results/{options.profile}/report.html\n")
+    return 0
+
+
+def publish(options: Namespace) -> int:
+    """Copy the results, and write the tables that README quotes from them."""
+    from kdltr.results.readme import refresh
+
+    root = repository_root()
+    tidy.publish(options.profile, root)
+    readme = root / "README.md"
+    if readme.is_file():
+        refresh(readme)
+    return 0
+
+
+def clean(options: Namespace) -> int:
+    """Remove what the profile made."""
+    tidy.clean(options.profile, repository_root())
+    return 0
+
+
+def notebook(options: Namespace) -> int:
+    """Execute a notebook; returns 1 if a cell failed."""
+    try:
+        parameters = read_parameters(options.files, options.pairs)
+        run_notebook(options.source, options.target, parameters, options.label, options.threads,
+                     options.record)
+    except NotebookError as error:
+        sys.stderr.write(f"{options.prog}: {error}\n")
+        return error.status
+    return 0

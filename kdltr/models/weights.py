@@ -1,0 +1,78 @@
+"""Recognisers ready to read: with the weights that kdltr ships, or with those of a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from kdltr.charset import CHARSETS
+from kdltr.checkpoint import CheckpointError
+from kdltr.files import shipped
+from kdltr.models import Recogniser, create_model, list_models, nearest
+
+WEIGHTS = shipped("weights")
+DEFAULT = "parseq_nano_ltr_photo"  # what reads photographs best of what is shipped (README)
+
+
+def load_recogniser(
+    weights: str | os.PathLike = DEFAULT,
+    model: str | None = None,
+    device: str | torch.device = "cpu",
+) -> Recogniser:
+    """A recogniser ready to read, in eval mode.
+
+    Args:
+        weights: a file in any layout kdltr reads, or the name of shipped ones (`list_weights`).
+        model: a name of `kdltr.list_models`; if None, the one that the file's metadata name.
+        device: where it goes.
+
+    Raises:
+        ValueError: an unknown model, or weights that name none where none is given.
+        CheckpointError: the file is missing, damaged or of another model.
+    """
+    if model is not None and model not in list_models():
+        raise ValueError(f"unknown model {model!r}{nearest(model, list_models())}")
+    file = Path(weights)
+    if not file.is_file() and str(weights) in list_weights():
+        file = WEIGHTS / f"{weights}.safetensors"
+    metadata = _metadata(file)
+    name = model or metadata.get("model")
+    if name is None and not file.is_file():
+        raise CheckpointError(f"expected a file of weights, or shipped ones of "
+                              f"{', '.join(list_weights())}; found no {weights}")
+    if name is None:
+        raise ValueError(f"{file} does not say which model it is of; name it with --model, "
+                         f"one of {', '.join(list_models())}")
+    # Sizes that the file records are those of its own model, not of another that was asked for.
+    config = _config(metadata) if metadata.get("model", name) == name else {}
+    return create_model(name, checkpoint=file, **config).to(device).eval()
+
+
+def list_weights() -> list[str]:
+    """Names of the weights that kdltr ships."""
+    return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    """The header of a safetensors file; empty for other layouts and for damaged files."""
+    if file.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(file, "pt") as content:
+            return content.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}  # loading says what is wrong with it
+
+
+def _config(metadata: dict[str, str]) -> dict[str, Any]:
+    """Settings that differ from the model's name, from the metadata's JSON under "config"."""
+    config = json.loads(metadata.get("config", "{}"))
+    if "charset" in config:
+        config["charset"] = CHARSETS[config["charset"]]
+    return {key: tuple(value) if isinstance(value, list) else value
+            for key, value in config.items()}

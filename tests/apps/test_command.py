@@ -1,0 +1,98 @@
+"""The command line as a whole: help that fits a screen, errors in one line, a light start."""
+
+import subprocess
+import sys
+
+import pytest
+
+from kdltr.apps.command import COMMANDS, main, parse
+from kdltr.checkpoint import CheckpointError
+from kdltr.files import MissingExtra
+
+
+def start(*arguments, **options):
+    """`python -m kdltr` with arguments, in a process of its own."""
+    return subprocess.run([sys.executable, "-m", "kdltr", *arguments], text=True,
+                          capture_output=True, **options)
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_fits_a_screen_and_ends_with_an_example_that_is_right(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*name.split(), "--help"])
+    text = capsys.readouterr().out.rstrip("\n")
+    lines = text.splitlines()
+    assert stop.value.code == 0
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80, text
+    assert lines[-2] == "example:" and lines[-1].startswith("  kdltr ")
+    example = lines[-1].split()
+    parsed = parse(example[1:])  # exits if it is wrong
+    assert not name or COMMANDS[name][1] in ("", parsed.does)
+
+
+def test_the_list_names_every_command(capsys):
+    for group in ("", "data"):
+        with pytest.raises(SystemExit):
+            main([*group.split(), "--help"])
+        said = capsys.readouterr().out
+        below = [name.removeprefix(group).strip() for name in COMMANDS
+                 if name.startswith(group) and name != group]
+        assert all(f"\n  {name} " in said for name in below if " " not in name)
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ([], "required: COMMAND; see kdltr --help"),
+    (["raed"], "invalid choice: 'raed' (choose from 'read',"),
+    (["read"], "required: IMAGE; see kdltr read --help"),
+    (["run", "quick", "--cores", "two"], "invalid int value: 'two'; see kdltr run --help"),
+    (["data", "shards", "x", "--pairs", "1", "--split", "test"], "invalid choice: 'test'"),
+])
+def test_a_wrong_option_is_one_line_and_status_2(arguments, said, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and said in error and len(error.splitlines()) == 1
+
+
+def raising(monkeypatch, error):
+    """Make `kdltr read` raise."""
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr("kdltr.apps.read.command", fail)
+
+
+@pytest.mark.parametrize("error", [
+    FileNotFoundError("no such file"), MissingExtra("no package"), CheckpointError("damaged")])
+def test_what_can_be_mended_is_said(error, monkeypatch, capsys):
+    raising(monkeypatch, error)
+    assert main(["read", "x.png"]) == 2
+    assert capsys.readouterr().err == f"kdltr read: {error}\n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("from deep down")])
+def test_a_fault_of_the_program_keeps_its_traceback(error, monkeypatch):
+    raising(monkeypatch, error)
+    with pytest.raises(type(error)):
+        main(["read", "x.png"])
+
+
+def test_interrupting_is_quiet(monkeypatch, capsys):
+    raising(monkeypatch, KeyboardInterrupt())
+    assert main(["read", "x.png"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_heavy_is_imported_for_help_or_by_the_package():
+    heavy = "{'torch', 'numpy', 'pandas', 'matplotlib'}"
+    for code in ("import kdltr", "from kdltr.apps.command import main\n"
+                 "try: main(['read', '--help'])\nexcept SystemExit: pass"):
+        code += f"\nimport sys; sys.exit(bool({heavy} & set(sys.modules)))"
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_both_ways_of_starting_are_the_same(tmp_path):
+    done = start("read", "none.png", "--weights", "none", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("kdltr read: expected a file of weights")
+    assert start("--version").stdout.startswith("kdltr ")

@@ -1,0 +1,56 @@
+"""`kdltr evaluate`: counts as `kdltr.evaluation` does, on pairs and on words."""
+
+import pandas as pd
+import pytest
+
+from kdltr.apps.command import main
+from kdltr.data.lmdb import lmdb_to_folder, write_pairs, write_words
+from kdltr.evaluation.evaluate import UpsampleBicubic, evaluate
+from kdltr.generator.synthetic import generate_files
+from kdltr.models.weights import load_recogniser
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """An LMDB of twelve pairs, and one of single words."""
+    folder = tmp_path_factory.mktemp("words")
+    write_pairs(folder / "pairs", generate_files("test/easy", 12, seed=1))
+    write_words(folder / "words", ((hr, word) for hr, _, word in
+                                   generate_files("test/easy", 5, seed=2)))
+    return folder
+
+
+def counted(text: str) -> dict[str, list[str]]:
+    """The cells of each line of the table, by the data set."""
+    lines = [line.split() for line in text.split("\n\n")[0].splitlines()[1:]]
+    return {line[0]: line[1:] for line in lines}
+
+
+def test_student_teacher_and_bicubic_are_counted_as_the_library_does(words, capsys):
+    pairs, teacher = str(words / "pairs"), load_recogniser("parseq_nano")
+    readers = {("parseq_nano_ltr",): load_recogniser("parseq_nano_ltr"),
+               ("parseq_nano",): teacher, ("parseq_nano", "--bicubic"): UpsampleBicubic(teacher)}
+    for (name, *options), reader in readers.items():
+        assert main(["evaluate", name, pairs, *options]) == 0
+        found = counted(capsys.readouterr().out)
+        assert found[pairs][:2] == ["12", str(evaluate(reader, pairs).correct)]
+        assert list(found) == [pairs]  # one set has no average
+
+
+def test_several_sets_have_an_average_and_every_reading_can_be_kept(words, capsys, tmp_path):
+    lmdb_to_folder(words / "pairs", tmp_path / "folder")
+    sets = [str(tmp_path / "folder"), str(words / "words")]
+    out = tmp_path / "readings.csv"
+    assert main(["evaluate", "parseq_nano_ltr", *sets, "--predictions", str(out)]) == 0
+    found = counted(capsys.readouterr().out)
+    assert [cells[0] for cells in found.values()] == ["12", "5", "17"]
+    assert int(found["average"][1]) == sum(int(found[name][1]) for name in sets)
+    readings = pd.read_csv(out, keep_default_na=False)
+    assert readings["subset"].value_counts().to_dict() == {sets[0]: 12, sets[1]: 5}
+    assert int(readings["correct"].sum()) == int(found["average"][1])
+
+
+def test_data_that_are_not_there_are_said(tmp_path, capsys):
+    assert main(["evaluate", "parseq_nano_ltr", str(tmp_path / "none")]) == 2
+    error = capsys.readouterr().err
+    assert "found nothing there" in error and len(error.splitlines()) == 1

@@ -1,0 +1,65 @@
+"""Recognisers with shipped weights, by name, and with those of a file."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdltr.checkpoint import CheckpointError, save_weights
+from kdltr.models import create_model, list_models, weights
+from kdltr.models.weights import list_weights, load_recogniser
+
+ROOT = Path(__file__).parents[2]
+CONFIG = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2, "patch": [16, 4]}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    torch.manual_seed(0)
+    model = create_model("parseq_nano_ltr", **CONFIG | {"patch": (16, 4)})
+    file = tmp_path_factory.mktemp("weights") / "toy.safetensors"
+    save_weights(model, file, {"model": "parseq_nano_ltr", "config": CONFIG})
+    return file
+
+
+def test_the_file_says_its_model_and_sizes(checkpoint, tmp_path):
+    model = load_recogniser(checkpoint)
+    assert (model.name, model.semantic_width, model.training) == ("parseq_nano_ltr", 16, False)
+    assert load_recogniser(checkpoint, "parseq_nano_ltr").semantic_width == 16
+    with pytest.raises(CheckpointError, match="does not fit parseq_nano"):
+        load_recogniser(checkpoint, "parseq_nano")
+    bare = tmp_path / "bare.safetensors"
+    save_weights(model, bare, {})
+    with pytest.raises(ValueError, match="does not say which model"):
+        load_recogniser(bare)
+
+
+@pytest.mark.parametrize("name", list_weights())
+def test_shipped_weights_have_a_name(name):
+    model = load_recogniser(name)
+    assert model.name in list_models() and name.startswith(model.name) and not model.training
+
+
+def test_shipped_weights_are_found_from_anywhere_and_a_file_comes_before_them(
+    checkpoint, tmp_path, monkeypatch
+):
+    assert {f"{name}.safetensors" for name in list_weights()} == {
+        file.name for file in (ROOT / "data/weights").glob("*.safetensors")}
+    assert weights.DEFAULT in list_weights()
+    monkeypatch.chdir(tmp_path)
+    assert load_recogniser("parseq_nano_ltr").semantic_width == 160
+    Path("parseq_nano_ltr").write_bytes(checkpoint.read_bytes())  # no suffix: says no model
+    with pytest.raises(ValueError, match="does not say which model"):
+        load_recogniser("parseq_nano_ltr")
+
+
+@pytest.mark.parametrize(("given", "error", "said"), [
+    (("parseq_ltr",), CheckpointError, "shipped ones of .*parseq_nano_ltr_photo; found no parseq_"),
+    (("none.safetensors",), CheckpointError, "found no none.safetensors"),
+    (("none.safetensors", "parseq_nano_ltr"), CheckpointError, "no checkpoint at none"),
+    (("parseq_nano", "parsec_nano"), ValueError, "did you mean 'parseq_nano'"),
+])
+def test_what_is_not_there_is_said(given, error, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=said):
+        load_recogniser(*given)
