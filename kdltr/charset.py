@@ -1,6 +1,6 @@
 """Character sets: words to class ids and logits back to words (DESIGN §3).
 
-Class 0 is always the end token; characters count from 1 in the order of the published
+Class 0 is the end token, or the blank of CTC; characters count from 1 in the order of the published
 checkpoints, so a classifier's columns can be loaded as they are.
 """
 
@@ -10,10 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 
 END = 0
+BLANK = 0  # of CTC, which has no end token
+DECODINGS = ("attention", "ctc")  # how logits are read
 MAX_LENGTH = 25  # characters; every published model reads 25 characters and the end token
 
 
@@ -22,8 +25,10 @@ class Reading:
     """One word as a model read it.
 
     Attributes:
-        text: the characters before the first end token.
-        confidence: product of the greedy probabilities up to and including the end token.
+        text: the characters before the first end token; in CTC those left when repeats are merged
+            and blanks dropped.
+        confidence: product of the greedy probabilities up to and including the end token; in CTC
+            of the frames that are neither blank nor a repeat (1 where nothing is read).
     """
 
     text: str
@@ -93,35 +98,57 @@ class Charset:
             lengths[row] = min(len(word) + 1, steps)
         return ids, lengths
 
-    def decode(self, logits: torch.Tensor) -> list[Reading]:
+    def decode(self, logits: torch.Tensor, decoding: str = "attention") -> list[Reading]:
         """Greedy readings of ``logits`` (N, T, C).
 
+        Args:
+            logits: class scores of each step.
+            decoding: "attention" or "ctc", as `kdltr.Recogniser` says of itself.
+
         Raises:
-            ValueError: the last dimension is not the number of classes.
+            ValueError: the last dimension is not the number of classes, or another ``decoding``.
         """
+        if decoding not in DECODINGS:
+            raise ValueError(f"decoding must be one of {DECODINGS}, found {decoding!r}")
         if logits.ndim != 3 or logits.shape[-1] != self.size:
             raise ValueError(
                 f"charset {self.name} decodes logits (N, T, {self.size}), found "
                 f"{tuple(logits.shape)}"
             )
         best, ids = logits.float().softmax(-1).max(-1)  # (N, T)
-        # Steps up to and including the first end token: those with no end token before them.
-        ended = (ids == END).cumsum(-1) - (ids == END).long()
-        confidence = torch.where(ended == 0, best, 1.0).prod(-1).tolist()
-        readings = []
-        for row, probability in zip(ids.tolist(), confidence, strict=True):
-            row = row[: row.index(END)] if END in row else row
-            text = "".join(self.characters[i - 1] for i in row)
-            readings.append(Reading(text, probability))
-        return readings
+        if decoding == "attention":
+            ended = (ids == END).cumsum(-1)
+            kept, counted = ended == 0, ended - (ids == END).long() == 0
+        else:
+            kept = counted = kept_frames(ids)
+        confidence = torch.where(counted, best, 1.0).prod(-1).tolist()
+        return [
+            Reading("".join(self.characters[i - 1] for i in row if i), probability)
+            for row, probability in zip((ids * kept).tolist(), confidence, strict=True)
+        ]
+
+
+def kept_frames(ids: torch.Tensor) -> torch.Tensor:
+    """Which frames (N, T) of CTC are neither blank nor a repeat, by their classes (N, T)."""
+    repeat = torch.zeros_like(ids, dtype=torch.bool)
+    repeat[:, 1:] = ids[:, 1:] == ids[:, :-1]
+    return (ids != BLANK) & ~repeat
+
+
+def frames_needed(word: str) -> int:
+    """Frames that ``word`` takes in CTC: a doubled letter has a blank between."""
+    return len(word) + sum(one == other for one, other in pairwise(word))
 
 
 ALNUM36 = Charset("alnum36", "abcdefghijklmnopqrstuvwxyz1234567890", lower=True)
+DIGITS_FIRST36 = Charset("digits_first36", "0123456789abcdefghijklmnopqrstuvwxyz", lower=True)
 ASCII94 = Charset(
     "ascii94",
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
 )
+
+CHARSETS = {charset.name: charset for charset in (ALNUM36, DIGITS_FIRST36, ASCII94)}
 
 
 def alphanumeric_lower(word: str) -> str:

@@ -6,7 +6,14 @@ import pickle
 import pytest
 import torch
 
-from kdltr.charset import ALNUM36, ASCII94, Charset, alphanumeric_lower
+from kdltr.charset import (
+    ALNUM36,
+    ASCII94,
+    DIGITS_FIRST36,
+    Charset,
+    alphanumeric_lower,
+    frames_needed,
+)
 
 
 def logits_of(ids, classes, probability=0.9):
@@ -21,6 +28,7 @@ def test_the_published_orders():
     assert ALNUM36.size == 37 and ASCII94.size == 95
     ids, lengths = ALNUM36.encode(["aZ190"])
     assert ids.tolist() == [[1, 26, 27, 35, 36, 0]] and lengths.tolist() == [6]
+    assert DIGITS_FIRST36.encode(["09az"])[0].tolist() == [[1, 10, 11, 36, 0]]
     ids, _ = ASCII94.encode(["0azAZ~"])
     assert ids.tolist() == [[1, 11, 36, 37, 62, 94, 0]]
 
@@ -55,6 +63,21 @@ def test_confidence_is_the_product_up_to_the_end_token():
     assert reading.text == "ab" and reading.confidence == pytest.approx(0.9**3)
     unended = ASCII94.decode(logits_of([11, 12, 13], ASCII94.size))[0]
     assert unended.text == "abc" and unended.confidence == pytest.approx(0.9**3)
+
+
+def test_ctc_merges_repeats_drops_blanks_and_counts_each_character_once():
+    ids = [0, 11, 11, 0, 11, 12, 12, 0, 0]
+    reading = ASCII94.decode(logits_of(ids, ASCII94.size), "ctc")[0]
+    assert reading.text == "aab" and reading.confidence == pytest.approx(0.9**3)
+    nothing = ASCII94.decode(logits_of([0, 0], ASCII94.size), "ctc")[0]
+    assert nothing.text == "" and nothing.confidence == 1
+    with pytest.raises(ValueError, match="one of .*'ctc'.*, found 'greedy'"):
+        ASCII94.decode(logits_of(ids, ASCII94.size), "greedy")
+
+
+def test_a_doubled_letter_needs_a_frame_more():
+    words = {"": 0, "a": 1, "ab": 2, "aa": 3, "aaa": 5, "abba": 5}
+    assert {word: frames_needed(word) for word in words} == words
 
 
 def test_logits_of_another_charset_are_refused():

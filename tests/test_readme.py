@@ -28,7 +28,7 @@ def test_every_marked_result_is_there():
 
 def test_the_table_of_costs_has_the_published_sizes_and_the_figures_of_the_result():
     result = ROOT / "results/reference/bench/07_efficiency.json"
-    lines = cost_table(result).splitlines()[2:5]
+    lines = cost_table(read_result(result)).splitlines()[2:5]
     assert [line.split("|")[1].strip() for line in lines] == ["abinet", "matrn", "parseq"]
     (step,) = [row.value for row in read_result(result).rows
                if (row.table, row.recogniser, row.subset, row.metric, row.method)
@@ -44,7 +44,7 @@ def test_the_table_of_photographs_counts_words_and_leaves_out_what_was_not_measu
                 extra={"correct": 4}) for name in names]
     rows += [Row("time", "parseq_nano", "distilled", "a word", "milliseconds", 9.44, "ms"),
              Row("measured elsewhere", "Other", "x", "crops", "accuracy", 90, n=10)]
-    lines = photographs_table(write_result(tmp_path / "10_photographs.json", rows, {}))
+    lines = photographs_table(read_result(write_result(tmp_path / "10_photographs.json", rows, {})))
     head, _, line, _, caption = lines.splitlines()[:5]
     titles = ["reader", "method", *names[:2], *(["all"] if sets > 1 else []), "95 % interval",
               "one word"]

@@ -129,6 +129,8 @@ def shards(parser: ArgumentParser) -> str:
                         help=f"of {', '.join(SPLITS)}; default: train1")
     parser.add_argument("--size", type=int, default=8192, metavar="N",
                         help="pairs a shard; default: 8192")
+    parser.add_argument("--hr-size", nargs=2, type=int, default=(32, 128), metavar=("H", "W"),
+                        help="of the sharp pictures; default: 32 128")
     _making(parser)
     return "FOLDER --pairs N [options]"
 

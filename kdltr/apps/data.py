@@ -64,6 +64,6 @@ def generate(options: Namespace) -> int:
 def shards(options: Namespace) -> int:
     """Write the shards."""
     folder = write_shards(options.folder, options.pairs, options.seed, options.split,
-                          options.workers, options.size, options.effects)
+                          options.workers, options.size, options.effects, options.hr_size)
     sys.stdout.write(f"{folder}\n")
     return 0

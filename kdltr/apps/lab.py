@@ -93,14 +93,11 @@ def read_word(
     teacher: Recogniser, student: Recogniser, image: np.ndarray, height: int, blur: float,
     noise: float,
 ) -> list[Seen]:
-    """The teacher on the image as it is; the teacher (after bicubic ×2) and the student, degraded.
-
-    Raises:
-        ValueError: the student's input is not half the teacher's.
-    """
+    """The teacher on the image as it is; the teacher (after bicubic) and the student, degraded."""
     bad = degrade(image, student.image_size, height, blur, noise)
     sharp = resize(image, teacher.image_size)
-    ways = (("teacher, sharp", teacher, sharp), ("teacher, bicubic", UpsampleBicubic(teacher), bad),
+    bicubic = UpsampleBicubic(teacher, student.image_size)
+    ways = (("teacher, sharp", teacher, sharp), ("teacher, bicubic", bicubic, bad),
             ("student", student, bad))
     found = []
     for name, model, given in ways:
@@ -141,7 +138,7 @@ def reader(
     """Choose or upload a word, degrade it with sliders, and see what is read.
 
     Args:
-        teacher, student: both give attention (`kdltr.evaluation.attention.attend`).
+        teacher, student: both give attention or read by CTC (`kdltr.evaluation.attention.attend`).
         words: to choose from, by the name to show.
         height, blur, noise: where the sliders start; see `degrade`.
     """

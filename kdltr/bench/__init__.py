@@ -6,11 +6,10 @@ Everything is measured in one run on one machine: kdltr's path and the plain one
 both meet the same machine, and the machine's matrix throughput, which is the floor. `plain` holds
 what the other path does in place of kdltr; `subject` builds what is timed, from random images and
 words, which take as long as any others. `measure` (training), `inference`, `growth` (scaling),
-`profiling` and `counts` return `kdltr.results.Row`s; `tables`, `aims` and `figures` make of them
-what is looked at.
+`profiling` and `counts` return `kdltr.results.Row`s; `tables` and `figures` make of them what is
+looked at.
 """
 
-from kdltr.bench.aims import targets
 from kdltr.bench.counts import costs, costs_beside_published
 from kdltr.bench.growth import exponents, scaling
 from kdltr.bench.inference import deployed, reading
@@ -44,6 +43,5 @@ __all__ = [
     "scaling",
     "summary",
     "table",
-    "targets",
     "training",
 ]

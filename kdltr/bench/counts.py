@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
-from kdltr.bench.subject import words_of_length
+from kdltr.bench.lengths import words_of_length
 from kdltr.evaluation.efficiency import (
     PUBLISHED_STEPS,
     multiply_adds,

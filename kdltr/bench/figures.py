@@ -14,7 +14,7 @@ from kdltr.bench.growth import curves
 from kdltr.bench.measure import WORK
 from kdltr.bench.rows import KDLTR, PLAIN, STEP
 from kdltr.results import Row, to_frame
-from kdltr.results.figures.plots import COLOURS, _figure, _tidy
+from kdltr.results.figures import style
 
 
 def parts_of_a_step(rows: Sequence[Row]) -> Figure:
@@ -22,22 +22,19 @@ def parts_of_a_step(rows: Sequence[Row]) -> Figure:
     frame = to_frame(rows)
     frame = frame[(frame["subset"] == STEP) & (frame["unit"] == "ms")]
     names = list(frame["recogniser"].unique())
-    figure, places = _figure(9, 0.6 + 1.0 * len(names), len(names), squeeze=False)
+    figure, places = style.panels(9, 0.6 + 1.0 * len(names), len(names))
     for name, axes in zip(names, places[:, 0], strict=True):
         table = frame[frame["recogniser"] == name].pivot_table(
             "value", "method", "metric", sort=False
         )
         left = np.zeros(2)
         parts = table.drop(columns=[TOTAL, WORK]).loc[[PLAIN, KDLTR]]
-        for colour, part in zip(COLOURS, parts, strict=False):
+        for colour, part in zip(style.COLOURS, parts, strict=False):
             axes.barh([PLAIN, KDLTR], parts[part], left=left, color=colour, label=part, height=0.7)
             left += parts[part].to_numpy()
-        _tidy(axes)
-        axes.grid(axis="x", color="#e5e7eb", linewidth=0.8)
-        axes.set_title(name, loc="left", fontsize=10)
+        style.tidy(axes, name, grid="both")
     places[-1, 0].set_xlabel("milliseconds")
-    bars = places[0, 0].get_legend_handles_labels()
-    figure.legend(*bars, loc="outside upper right", ncols=6, fontsize=8, frameon=False)
+    style.legend(figure)
     return figure
 
 
@@ -45,11 +42,11 @@ def growth(rows: Sequence[Row]) -> Figure:
     """Milliseconds against size, a panel for each axis, with the fitted exponents."""
     table = curves(rows)
     panels = list(table.groupby("subset", sort=False))
-    figure, places = _figure(4.2 * len(panels), 3.6, 1, len(panels), squeeze=False)
+    figure, places = style.panels(4.2 * len(panels), 3.6, 1, len(panels))
     for (axis, part), axes in zip(panels, places[0], strict=True):
         lines = part.groupby(["recogniser", "metric", "method"], sort=False)
         for number, (names, line) in enumerate(lines):
-            _curve(axes, COLOURS[number % len(COLOURS)], names, line)
+            _curve(axes, style.look(number)["color"], names, line)
         axes.set(xscale="log", yscale="log")
         sizes = sorted(part["size"].unique())
         axes.set_xticks(sizes, [str(size) for size in sizes])
@@ -58,7 +55,7 @@ def growth(rows: Sequence[Row]) -> Figure:
         axes.minorticks_off()
         low, high = axes.get_ylim()
         axes.set_ylim(low, high * (high / low) ** (0.12 * len(lines)))  # room for the legend
-        _tidy(axes, xlabel=axis, ylabel="milliseconds")
+        style.tidy(axes, xlabel=axis, ylabel="milliseconds")
         axes.legend(fontsize=7, frameon=False, loc="upper left")
     return figure
 

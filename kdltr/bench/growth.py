@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 
 from kdltr.bench import plain
-from kdltr.bench.clock import TOTAL, Action, Timing, exponent, interleave
-from kdltr.bench.rows import KDLTR, PLAIN
-from kdltr.bench.subject import Settings, TrainingStep, words_of_length
+from kdltr.bench.clock import TOTAL, Action, exponent
+from kdltr.bench.lengths import words_of_length
+from kdltr.bench.rows import KDLTR, PLAIN, maker, milliseconds
+from kdltr.bench.subject import Settings, TrainingStep
 from kdltr.models.parseq import PARSeq
 from kdltr.results import Row, to_frame
 
@@ -35,29 +36,40 @@ def scaling(
         lengths: of words read by a PARSeq, on both paths; others take as long for every word.
     """
     log.info("%s: scaling", recogniser)
-    rows = []
+    def rows(axis: str, metric: str, actions: dict[tuple[str, int], Action]) -> list[Row]:
+        made = []
+        for (way, size), timing in settings.time(actions).items():
+            how = {"size": size} | ({"batch_size": size} if axis == "batch size" else {})
+            make = maker(recogniser, axis, settings, TABLE, **how)
+            made.append(milliseconds(make, way, metric, timing[TOTAL]))
+        return made
+
+    found = []
     if pairs:
-        steps = {n: TrainingStep(recogniser, replace(settings, pairs=n)) for n in pairs}
-        once = _timed({n: step.keep for n, step in steps.items()}, settings)
-        rows += _rows(recogniser, KDLTR, "pairs", "asking the teacher once", once)
-        rows += _rows(recogniser, KDLTR, "pairs", "training step", _timed(steps, settings))
+        steps = {(KDLTR, n): TrainingStep(recogniser, replace(settings, pairs=n)) for n in pairs}
+        once = {key: step.keep for key, step in steps.items()}
+        found += rows("pairs", "asking the teacher once", once)
+        found += rows("pairs", "training step", steps)
     if batches:
         most = max(settings.pairs, *batches)
-        steps = {
-            n: TrainingStep(recogniser, replace(settings, batch_size=n, pairs=most))
+        found += rows("batch size", "training step", {
+            (KDLTR, n): TrainingStep(recogniser, replace(settings, batch_size=n, pairs=most))
             for n in batches
-        }
-        rows += _rows(recogniser, KDLTR, "batch size", "training step", _timed(steps, settings))
+        })
     if lengths:
-        rows += _by_length(recogniser, settings, lengths)
-    return rows
+        with torch.inference_mode(), settings.autocast():
+            found += rows("word length", "reading", _by_length(recogniser, settings, lengths))
+    return found
 
 
-def _by_length(recogniser: str, settings: Settings, lengths: Sequence[int]) -> list[Row]:
+def _by_length(
+    recogniser: str, settings: Settings, lengths: Sequence[int]
+) -> dict[tuple[str, int], Action]:
+    """Readings of words of each length on both paths; none where the length makes no difference."""
     step = TrainingStep(recogniser, settings, teacher_outputs="recomputed")
     student, images = step.student.eval(), step.pairs.blurred(torch.arange(settings.batch_size))
     if not isinstance(student, PARSeq):
-        return []
+        return {}
     ways = {KDLTR: student, PLAIN: lambda images: plain.read(student, images)}
 
     def reads(way: str, length: int) -> Action:
@@ -67,14 +79,7 @@ def _by_length(recogniser: str, settings: Settings, lengths: Sequence[int]) -> l
 
         return action
 
-    actions = {(way, length): reads(way, length) for way in ways for length in lengths}
-    with torch.inference_mode(), settings.autocast():
-        timings = _timed(actions, settings)
-    rows = []
-    for way in ways:
-        found = {length: timings[way, length] for length in lengths}
-        rows += _rows(recogniser, way, "word length", "reading", found)
-    return rows
+    return {(way, length): reads(way, length) for way in ways for length in lengths}
 
 
 def exponents(rows: Sequence[Row]) -> list[Row]:
@@ -92,19 +97,3 @@ def exponents(rows: Sequence[Row]) -> list[Row]:
 def curves(rows: Sequence[Row]) -> pd.DataFrame:
     """The rows of `scaling` as a table with a column size, for figures."""
     return to_frame(rows).assign(size=[row.extra["size"] for row in rows])
-
-
-def _timed(actions: dict, settings: Settings) -> dict:
-    found = interleave(actions, settings.repeats, settings.warmup, settings.device, parts=False)
-    return {name: timings[TOTAL] for name, timings in found.items()}
-
-
-def _rows(
-    recogniser: str, method: str, axis: str, metric: str, timings: dict[int, Timing]
-) -> list[Row]:
-    return [
-        Row(TABLE, recogniser, method, axis, metric, 1e3 * timing.median, "ms",
-            n=len(timing.seconds), extra={"size": size} | {
-                end: 1e3 * seconds for end, seconds in timing.spread.items()})
-        for size, timing in timings.items()
-    ]

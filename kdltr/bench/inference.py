@@ -14,9 +14,10 @@ import torch
 
 from kdltr.bench import plain
 from kdltr.bench.clock import TOTAL, Laps, Timing, interleave
+from kdltr.bench.lengths import words_of_length
 from kdltr.bench.measure import matrix_throughput
 from kdltr.bench.rows import KDLTR, ONE, PLAIN, READING, maker, share, times
-from kdltr.bench.subject import Settings, TrainingStep, words_of_length
+from kdltr.bench.subject import Settings, TrainingStep
 from kdltr.evaluation.efficiency import multiply_adds_of
 from kdltr.models import Recogniser, onnx
 from kdltr.results import Row
@@ -52,8 +53,7 @@ def reading(recogniser: str, settings: Settings) -> list[Row]:
             with torch.no_grad():
                 counted = multiply_adds_of(lambda lr=lr: ready(lr))
             with torch.inference_mode(), settings.autocast():
-                timings = interleave(actions, settings.repeats, settings.warmup, settings.device,
-                                     parts=False)
+                timings = settings.time(actions)
         make = maker(recogniser, subset, settings, batch_size=n)
         rows += times(make, timings)
         rows += [make(name, "images a second", n / found[TOTAL].median, "1/s")
@@ -101,7 +101,7 @@ def deployed(recogniser: str, settings: Settings) -> list[Row]:
         actions = {KDLTR: lambda _: student(images), ONNX: lambda _: run(images)}
         length = len(step.pairs.words[0])
         with words_of_length(student, [length]), torch.inference_mode():
-            timings = interleave(actions, settings.repeats, settings.warmup, parts=False)
+            timings = settings.time(actions)
     return times(maker(recogniser, "deployed, batch 1", settings, batch_size=1, word=length),
                  timings)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from kdltr.bench import plain
-from kdltr.bench.clock import TOTAL, Action, Laps, Timing, interleave, matmul_throughput
+from kdltr.bench.clock import TOTAL, Action, Laps, Timing, matmul_throughput
 from kdltr.bench.peak import peak_memory
 from kdltr.bench.rows import (
     KDLTR,
@@ -33,7 +33,7 @@ from kdltr.results import Row
 from kdltr.train.config import TEACHER_OUTPUTS
 
 log = logging.getLogger(__name__)
-EPOCHS = 25  # of the published recipe until its rate first falls; what a GPU is to do in minutes
+EPOCHS = 25  # of the published recipe, until its rate first falls
 WORK = "student and backward"
 PEAK, ABOVE_START = "peak memory", "peak memory above the start"
 CASES = {"sure teacher": {}, "unsure teacher": {"sure": 0.0}}
@@ -63,8 +63,10 @@ def training(
     before = {name: matrix_throughput(way) for name, way in ways.items()}
     timings = _steps(steps, settings)
     floors = {name: max(before[name], matrix_throughput(way)) for name, way in ways.items()}
-    makers = {PLAIN: maker(recogniser, STEP, ways[PLAIN])}
-    of_kdltr = maker(recogniser, STEP, settings, plain_precision=ways[PLAIN].precision)
+    other = ways[PLAIN]
+    makers = {PLAIN: maker(recogniser, STEP, settings, precision=other.precision,
+                           batch_size=other.batch_size)}
+    of_kdltr = maker(recogniser, STEP, settings, plain_precision=other.precision)
 
     def make(method: str, *what: Any, **extra: Any) -> Row:
         return makers.get(method, of_kdltr)(method, *what, **extra)
@@ -105,10 +107,7 @@ def option(recogniser: str, settings: Settings, **changes: Any) -> list[Row]:
     n = settings.pairs // settings.batch_size
     steps = {KDLTR: TrainingStep(recogniser, settings),
              way: TrainingStep(recogniser, settings, **changes)}
-    timings = interleave(
-        {name: in_a_row(step, n) for name, step in steps.items()},
-        settings.repeats, max(1, settings.warmup), settings.device, parts=False,
-    )
+    timings = settings.time({name: in_a_row(step, n) for name, step in steps.items()})
     each = {name: {TOTAL: found[TOTAL].each_of(n)} for name, found in timings.items()}
     return times(maker(recogniser, STEP, settings, OPTIONS), each, way)
 
@@ -144,8 +143,7 @@ def path_search(recogniser: str, settings: Settings) -> list[Row]:
         completed = plain.path_distribution(words)[3]
         actions = {KDLTR: lambda _, words=words: path_distribution(words),
                    PLAIN: lambda _, words=words: plain.path_distribution(words)}
-        timings = interleave(actions, settings.repeats, settings.warmup, settings.device,
-                             parts=False)
+        timings = settings.time(actions)
         make = maker(recogniser, f"path search, {case}", settings, words=len(words),
                      plain_completed=int(completed.sum()))
         rows += times(make, timings)
@@ -180,11 +178,10 @@ def kept_outputs(recogniser: str, settings: Settings) -> list[Row]:
 
 def _steps(steps: dict[str, TrainingStep], settings: Settings) -> dict[str, dict[str, Timing]]:
     """Timings by name and part; the student's own work is a part too."""
-    rounds = settings.repeats, settings.warmup, settings.device
-    timings = interleave(steps, *rounds)
+    timings = settings.time(steps, parts=True)
     if settings.device == "cuda":  # waiting is no part of training, but of the plain path
         ours = {name: in_a_row(step) for name, step in steps.items() if not step.plain}
-        for name, found in interleave(ours, *rounds, parts=False).items():
+        for name, found in settings.time(ours).items():
             timings[name][TOTAL] = found[TOTAL].each_of(IN_A_ROW)
     for found in timings.values():
         both = zip(found["student"].seconds, found["backward"].seconds, strict=True)
@@ -204,8 +201,7 @@ def in_a_row(step: TrainingStep, n: int = IN_A_ROW) -> Action:
 def _whole_training(make: MakeRow, step: TrainingStep, total: Timing) -> list[Row]:
     """What a TextZoom-sized training takes: the teacher asked once, then the epochs."""
     settings = step.settings
-    rounds = settings.repeats, settings.warmup, settings.device
-    keeping = interleave({KDLTR: step.keep}, *rounds, parts=False)[KDLTR][TOTAL]
+    keeping = settings.time({KDLTR: step.keep})[KDLTR][TOTAL]
     once = keeping.median / len(step.pairs) * TEXTZOOM_PAIRS
     each = total.median / settings.batch_size * TEXTZOOM_PAIRS
     return [

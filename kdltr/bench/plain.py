@@ -32,6 +32,7 @@ from kdltr.models.matrn import MATRN
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq
 from kdltr.models.position_attention import PositionAttention
+from kdltr.models.ppocr import Stem
 
 
 def search_word(
@@ -107,7 +108,7 @@ def form(model: nn.Module) -> nn.Module:
     """A copy whose feature maps and kernels are (N, C, H, W) in memory; kdltr's end with C."""
     model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     for part in model.modules():
-        if isinstance(part, Backbone | PositionAttention):
+        if isinstance(part, Backbone | PositionAttention | Stem):
             part.register_forward_pre_hook(lambda _, given: (given[0].contiguous(),))
     return model
 

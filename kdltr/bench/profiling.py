@@ -28,7 +28,7 @@ def operations(recogniser: str, settings: Settings, steps: int = 3) -> list[Row]
     for _ in range(max(1, settings.warmup)):
         step(Laps(settings.device, parts=False))
     kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * gpu
-    with profile(activities=kinds) as profiler:
+    with profile(activities=kinds, acc_events=True) as profiler:
         laps = Laps(settings.device, parts=False)
         for _ in range(steps):
             step(laps)

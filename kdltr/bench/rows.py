@@ -20,6 +20,7 @@ from kdltr.train.state import cpu_model
 TABLE = "bench"
 PRECISIONS, KEPT, OPERATIONS, OPTIONS = (  # tables too
     "precisions", "kept outputs", "operations", "options")
+HALF = ", bfloat16"  # ends the name of a table that was measured in it
 KDLTR, PLAIN = "kdltr", "plain"
 STEP, READING, ONE = "training step", "reading", "reading, batch 1"  # subsets
 TEXTZOOM_PAIRS = 17_367
@@ -38,11 +39,15 @@ RATIO = ratio(PLAIN)
 def maker(
     recogniser: str, subset: str, settings: Settings, table: str = TABLE, **more: Any
 ) -> MakeRow:
-    """A function that makes rows: method, metric, value, unit; how it was measured is the same."""
+    """A function that makes rows: method, metric, value, unit; how it was measured is the same.
+
+    What was measured on a GPU or in bfloat16 has tables of its own: their names say so.
+    """
     device = torch.cuda.get_device_name() if settings.device == "cuda" else cpu_model()
     how = {"batch_size": settings.batch_size, "precision": settings.precision, "device": device,
            "gpu": settings.device == "cuda", "threads": torch.get_num_threads(),
            "tf32": torch.backends.cudnn.allow_tf32} | more
+    table += ", GPU" * how["gpu"] + HALF * (settings.precision == "bf16")
 
     def make(method: str, metric: str, value: float, unit: str, **extra: Any) -> Row:
         return Row(table, recogniser, method, subset, metric, float(value), unit,
@@ -57,14 +62,18 @@ def times(
     """Milliseconds of every part, and how many times longer than ``base``."""
     rows = []
     for name, parts in timings.items():
-        for part, timing in parts.items():
-            spread = {end: 1e3 * seconds for end, seconds in timing.spread.items()}
-            rows.append(make(name, part, 1e3 * timing.median, "ms", **spread))
+        rows += [milliseconds(make, name, part, timing) for part, timing in parts.items()]
     for name, parts in timings.items():
         for part in parts.keys() & timings[base].keys() if name != base else ():
             longer = parts[part].times(timings[base][part])
             rows.append(make(ratio(name, base), part, longer.median, "×", **longer.spread))
     return rows
+
+
+def milliseconds(make: MakeRow, method: str, metric: str, timing: Timing) -> Row:
+    """A time, with the fastest and the slowest."""
+    spread = {end: 1e3 * seconds for end, seconds in timing.spread.items()}
+    return make(method, metric, 1e3 * timing.median, "ms", **spread)
 
 
 def share(

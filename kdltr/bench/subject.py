@@ -1,12 +1,12 @@
-"""What is timed: a step of the training loop with a stopwatch in it, and readings of a length."""
+"""What is timed: a step of the training loop with a stopwatch in it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kdltr.bench import plain as plain_way
-from kdltr.bench.clock import Laps
-from kdltr.charset import END, MAX_LENGTH, Charset
+from kdltr.bench.clock import Action, Laps, Timing, interleave
+from kdltr.charset import BLANK, MAX_LENGTH, Charset
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.efficiency import multiply_adds_of
 from kdltr.losses import DistillationCriterion
 from kdltr.models import ModelOutput
-from kdltr.models.parseq import PARSeq
 from kdltr.train import DistillConfig
 from kdltr.train.distill import adam
 from kdltr.train.engine import sent
@@ -79,6 +78,12 @@ class Settings:
         """The context of every forward pass."""
         bf16 = self.precision == "bf16"
         return torch.autocast(self.device, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+    def time(
+        self, actions: Mapping[Any, Action], parts: bool = False
+    ) -> dict[Any, dict[str, Timing]]:
+        """`kdltr.bench.clock.interleave` in these rounds, on this device."""
+        return interleave(actions, self.repeats, self.warmup, self.device, parts)
 
     @property
     def matrix_dtype(self) -> torch.dtype:
@@ -206,6 +211,9 @@ class TrainingStep:
         else:
             with self.settings.autocast():
                 taught = self.teaching(chosen, extra)
+        if self.student.decoding == "ctc":  # a frame a character, a blank between two
+            blanks = torch.full_like(target, BLANK)
+            target = torch.stack([blanks, target], 2).flatten(1)[:, : self.student.frames]
         word = F.one_hot(target, taught.logits.shape[-1]) * sure  # (B, T, C)
         return dataclasses.replace(taught, logits=taught.logits + word)
 
@@ -232,35 +240,3 @@ class TrainingStep:
     def kept_bytes(self) -> int:
         """Of the teacher's outputs."""
         return self.teaching.bytes if isinstance(self.teaching, TeacherOutputs) else 0
-
-
-@contextmanager
-def words_of_length(model: nn.Module, lengths: list[int]) -> Iterator[None]:
-    """Within it an untrained PARSeq ends word i of a batch after ``lengths[i]`` characters.
-
-    What a recogniser takes does not depend on what it reads but for that. Other recognisers take
-    as long for every word and are left alone.
-    """
-    if not isinstance(model, PARSeq):
-        yield
-        return
-    wanted, step = torch.tensor(lengths), 0
-    reading = wanted
-
-    def end(_: nn.Module, __: tuple, logits: Tensor) -> Tensor:
-        nonlocal reading, step
-        if logits.shape[1] != 1:  # the refinement, which comes last
-            reading, step = wanted, 0
-            return logits
-        if len(logits) != len(reading):  # all that had ended left the batch
-            reading = reading[reading >= step]
-        ended = (reading <= step).to(logits.device)[:, None]
-        step += 1
-        place = torch.arange(logits.shape[-1], device=logits.device) == END
-        return logits + torch.where(ended[..., None], 1e4, -1e4).to(logits) * place
-
-    handle = model.head.register_forward_hook(end)
-    try:
-        yield
-    finally:
-        handle.remove()

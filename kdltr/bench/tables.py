@@ -8,7 +8,7 @@ import pandas as pd
 
 from kdltr.bench.clock import TOTAL
 from kdltr.bench.measure import ABOVE_START, PEAK, WORK
-from kdltr.bench.rows import KDLTR, ONE, PLAIN, RATIO, READING, STEP, TABLE
+from kdltr.bench.rows import HALF, KDLTR, ONE, PLAIN, RATIO, READING, STEP, TABLE
 from kdltr.results import Row, to_frame
 
 # (subset, metric) of a line of the summary → its name, and the metric that says its share of the
@@ -39,8 +39,9 @@ def summary(rows: Sequence[Row]) -> pd.DataFrame:
     """What matters most, a line each: plain, kdltr, their ratio, percent of the floor."""
     runs: dict[tuple, dict[tuple, Row]] = {}
     for row in rows:
-        if row.table == TABLE:
-            run = row.recogniser, "gpu" if row.extra["gpu"] else "cpu", row.extra["precision"]
+        if row.table.split(", ")[0] == TABLE:  # whatever it was measured on, and in
+            precision = "bf16" if row.table.endswith(HALF) else "no"
+            run = row.recogniser, "gpu" if row.extra["gpu"] else "cpu", precision
             runs.setdefault(run, {})[row.subset, row.metric, row.method] = row
     lines = []
     for run, found in runs.items():

@@ -6,6 +6,7 @@ resizing once is cheaper than a loader with workers; batches are an index (`kdlt
 
 import logging
 import os
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kdltr.charset import MAX_LENGTH, Charset
+from kdltr.charset import MAX_LENGTH, Charset, frames_needed
 from kdltr.data.images import resize
 from kdltr.data.lmdb import open_pairs, open_words
 from kdltr.data.records import DataError, RecordError, Word
@@ -79,7 +80,7 @@ def load_pairs(
         lr_size: (H, W) of the student's input.
         device: where the uint8 tensors go.
         on_error: "raise" stops at a damaged record, "skip" leaves it out, counts and logs it.
-        threads: decoding threads, PyTorch's number if None; the result does not depend on it.
+        threads: decoding threads, one a core if None; the result does not depend on it.
 
     Raises:
         DataError: a path that is no data set, shards of other sizes, or no record left.
@@ -93,24 +94,35 @@ def load_pairs(
         if isinstance(dataset, Shards):  # resized when they were rendered
             dataset.check_sizes(hr=hr_size, lr=lr_size)
     places = [(dataset, i) for dataset in datasets for i in range(len(dataset))]
+    results: list[str | RecordError] = [""] * len(places)
     hr = np.empty((len(places), 3, *hr_size), np.uint8)  # (M, 3, H, W)
     lr = np.empty((len(places), 3, *lr_size), np.uint8)
 
-    def decode(row: int) -> str | RecordError:
+    def decode(row: int) -> None:
         dataset, index = places[row]
         try:
             record = dataset[index]
         except RecordError as error:
             if on_error == "raise":
                 raise
-            return error
+            results[row] = error
+            return
         sharp, small = (record.image, record.image) if isinstance(record, Word) else record[:2]
         hr[row] = resize(sharp, hr_size).transpose(2, 0, 1)
         lr[row] = resize(small, lr_size).transpose(2, 0, 1)
-        return record.label
+        results[row] = record.label
 
-    with ThreadPoolExecutor(threads or torch.get_num_threads()) as pool:
-        results = list(pool.map(decode, range(len(places))))
+    encoded, start = [], 0
+    for dataset in datasets:
+        rows = slice(start, start + len(dataset))
+        if isinstance(dataset, Shards):
+            dataset.copy_to(hr[rows], lr[rows])
+            results[rows] = dataset.words
+        else:
+            encoded += range(rows.start, rows.stop)
+        start = rows.stop
+    with ThreadPoolExecutor(threads or _cores()) as pool:  # the decoders run without Python's lock
+        deque(pool.map(decode, encoded), maxlen=0)
     kept = [row for row, result in enumerate(results) if isinstance(result, str)]
     skipped = tuple(str(result) for result in results if not isinstance(result, str))
     if skipped:
@@ -151,7 +163,11 @@ def split(n: int, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tenso
 
 
 def select_labels(
-    words: Sequence[str], charset: Charset, mode: str, longest: int = MAX_LENGTH
+    words: Sequence[str],
+    charset: Charset,
+    mode: str,
+    longest: int = MAX_LENGTH,
+    frames: int | None = None,
 ) -> tuple[list[int], list[str], dict[str, int]]:
     """Training labels from the words of the data (DESIGN §4, last paragraph).
 
@@ -159,6 +175,9 @@ def select_labels(
     that are then empty or longer than `longest`. "published" keeps every word as it is, for
     `charset.encode(words, unknown="end")`: there an unknown character becomes an end token inside
     the word, and a word longer than `longest` loses its end token.
+
+    A recogniser that reads by CTC has so many `frames`; a word that needs more
+    (`kdltr.charset.frames_needed`) counts as too long. None for others.
 
     Returns:
         kept indices, their words, and how many words the choice touches: `total`, `kept`,
@@ -178,8 +197,9 @@ def select_labels(
         label = known if mode == "filtered" else word
         report["outside_charset"] += len(known) != len(word.lower() if charset.lower else word)
         report["empty"] += not label
-        report["too_long"] += len(label) > longest
-        if mode == "published" or 0 < len(label) <= longest:
+        too_long = len(label) > longest or (bool(frames) and frames_needed(label) > frames)
+        report["too_long"] += too_long
+        if mode == "published" or (label and not too_long):
             kept.append(index)
             cleaned.append(label)
     report["kept"] = len(kept)
@@ -194,3 +214,9 @@ def select_labels(
 
 def _open(path):
     return open_pairs(path) if isinstance(path, str | os.PathLike) else path
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from kdltr.data.environments import data_file
+from kdltr.data.hashes import label_hash
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
 from kdltr.files import repository_root, shipped, write_json
@@ -55,6 +56,8 @@ class Entry:
     samples: int | None = None
     sha256: str | None = None
     sha256_prefix: str | None = None
+    labels: str | None = None
+    test: bool = False
     licence: str | None = None
     note: str | None = None
 
@@ -140,6 +143,7 @@ def verify(name: str, root: str | os.PathLike = DATA, rehash: bool = False) -> V
     samples = None
     if entry.kind != "checkpoint":
         samples = _count(entry, path)
+        _compare_labels(entry, path)
     file = path if entry.kind == "checkpoint" else data_file(path)
     digest, recorded = _digest(name, file, Path(root) / VERIFIED, rehash)
     for expected, said_by in ((entry.sha256, "the manifest"), (entry.sha256_prefix, "its name"),
@@ -199,6 +203,16 @@ def _count(entry: Entry, path: Path) -> int:
             f"{entry.name}: expected {entry.samples} samples in {path}, found {samples}; this is "
             f"another variant or an incomplete copy: get it from {entry.source}", "wrong count")
     return samples
+
+
+def _compare_labels(entry: Entry, path: Path) -> None:
+    """Warn if the labels are not those that the manifest knows: another order, or mended ones."""
+    dataset = _LAYOUTS[entry.kind](path)
+    found = label_hash(dataset.label(index) for index in range(len(dataset)))
+    if entry.labels and found != entry.labels:
+        log.warning("%s: expected labels with sha256 %s, found %s: as many, but others or in "
+                    "another order; accuracies may not be comparable", entry.name, entry.labels,
+                    found)
 
 
 def _digest(name: str, file: Path, record: Path, rehash: bool) -> tuple[str, str | None]:

@@ -158,6 +158,12 @@ class Shards:
             rows[row] = self._row(image, index)
         return pictures, [self.words[index] for index in indices]
 
+    def copy_to(self, hr: np.ndarray, lr: np.ndarray) -> None:
+        """Copy all pictures to (N, 3, H, W) and (N, 3, h, w) uint8, a shard at a time."""
+        for shard, start in zip(self._shards, self._starts, strict=False):
+            hr[start : start + len(shard)] = shard.hr
+            lr[start : start + len(shard)] = shard.lr
+
     def check_sizes(self, **sizes: tuple[int, int]) -> None:
         """Raise DataError unless "hr" or "lr" is stored in the given (H, W)."""
         for name, size in sizes.items():

@@ -1,7 +1,8 @@
 """Where a recogniser looks for each character it reads.
 
 ABINet and MATRN return their attention. PARSeq's is that of its position queries to the image
-tokens in the refinement pass, which gives the reading, averaged over the heads.
+tokens in the refinement pass, which gives the reading, averaged over the heads. A recogniser that
+reads by CTC has none: there it is the frames that were read as the character.
 
 Symbols: N images, T steps, P image tokens, (h, w) the grid of a map, (H, W) the image.
 """
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdltr.charset import Reading
+from kdltr.charset import BLANK, Reading, kept_frames
 from kdltr.evaluation.confusion import GAP, marked
 from kdltr.evaluation.evaluate import UpsampleBicubic, upsample_bicubic
 from kdltr.models.base import Recogniser
@@ -30,19 +31,20 @@ def attend(model: Recogniser, images: Tensor) -> tuple[list[Reading], Tensor]:
     """Read images and say where each step looked; the mode (train or eval) is left as it was.
 
     Args:
-        model: a recogniser that gives attention, or an `UpsampleBicubic` of one.
+        model: a recogniser that gives attention or reads by CTC, or an `UpsampleBicubic` of one.
         images: (N, 3, H, W), RGB in [0, 1].
 
     Returns:
         N readings, and maps (N, T, h, w) whose grid covers the image evenly. A map sums to 1; that
-        of step t belongs to character t, and the one after the last character to the end token.
+        of step t belongs to character t, and the one after the last character to the end token
+        (of CTC those after the last are even).
 
     Raises:
         ValueError: images of another size, or a recogniser that gives no attention.
     """
     model.check_images(images)
     if isinstance(model, UpsampleBicubic):
-        return attend(model.teacher, upsample_bicubic(images))
+        return attend(model.teacher, upsample_bicubic(images, model.teacher.image_size))
     training = model.training
     model.eval()
     try:
@@ -53,14 +55,26 @@ def attend(model: Recogniser, images: Tensor) -> tuple[list[Reading], Tensor]:
             else:
                 out = model(images)
                 maps = out.attention
+                if maps is None and model.decoding == "ctc":
+                    maps = frames_read(out.logits)
     finally:
         model.train(training)
     if maps is None:
         raise ValueError(
             f"{model.name} gives no attention: expected (N, T, h, w) in ModelOutput.attention, "
-            "found None; choose ABINet, MATRN or PARSeq"
+            "found None; choose ABINet, MATRN, PARSeq or one that reads by CTC"
         )
-    return model.charset.decode(out.logits), maps
+    return model.charset.decode(out.logits, model.decoding), maps
+
+
+def frames_read(logits: Tensor) -> Tensor:
+    """Which frames of CTC logits (N, T, C) were read as each character: maps (N, T, 1, T)."""
+    ids = logits.argmax(-1)
+    character = kept_frames(ids).cumsum(-1) - 1  # (N, T), of each frame that is no blank
+    numbers = torch.arange(ids.shape[1], device=ids.device)
+    read = (character[:, None] == numbers[:, None]) & (ids != BLANK)[:, None]  # (N, T, T)
+    read = (read | ~read.any(-1, keepdim=True)).float()
+    return (read / read.sum(-1, keepdim=True))[:, :, None]
 
 
 def cross_attention(model: PARSeq, images: Tensor) -> tuple[ModelOutput, Tensor]:

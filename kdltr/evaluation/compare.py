@@ -55,12 +55,9 @@ def claim(
     measured, low, high = paired_difference(better, worse)
     p = mcnemar(better, worse).p
     here = "indistinguishable" if p >= SURE else "holds" if measured > 0 else "the reverse holds"
-    if published is None:
-        judged = "not in the paper"
-    else:
-        judged = verdict(published, measured, n_published, better.n, same_data)
-        if judged != "different data" and not same_model:
-            judged = "different model"
+    judged = "not in the paper"
+    if published is not None:
+        judged = verdict(published, measured, n_published, better.n, same_data, same_model)
     return {
         "claim": text, "published": published, "measured": measured, "low": low, "high": high,
         "p": p, "n": better.n, "verdict": judged, "here": here,

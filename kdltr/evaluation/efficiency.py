@@ -31,7 +31,7 @@ def parameters(model: nn.Module) -> int:
 def multiply_adds(model: nn.Module, images: Tensor) -> float:
     """Mean multiply-adds to read one image, of everything that multiplies matrices.
 
-    Convolutions, linear layers and the products inside attention are counted; biases, norms,
+    Convolutions, linear layers, LSTMs and the products inside attention are counted; biases, norms,
     activations and the ×2 upsampling of "bicubic" are not. Images are read one at a time, as a
     recogniser that stops at the end of a word (PARSeq) does more for a longer one.
 
@@ -64,11 +64,11 @@ def published_multiply_adds(model: Recogniser, steps: int = PUBLISHED_STEPS) -> 
     """Multiply-adds to read one image as the paper counts them: its table's "GFLOPs".
 
     The published code counts with ptflops, which knows PyTorch's modules and not what is computed
-    between them. Counted are convolutions and linear layers with their biases, two operations for
-    each value of a batch norm, and one for each of an activation or an upsampling that is a module
-    there. Of attention nothing is counted in ABINet and MATRN, not even its projections (they are
-    no modules there); in PARSeq the projections in the encoder and everything in the decoder, where
-    keys and values of image and characters are computed anew at each step.
+    between them. Counted are convolutions, linear layers and LSTMs with their biases, two
+    operations for each value of a batch norm, and one for each of an activation or an upsampling
+    that is a module there. Of attention nothing is counted in ABINet and MATRN, not even its
+    projections (they are no modules there); in PARSeq the projections in the encoder and everything
+    in the decoder, where keys and values of image and characters are computed anew at each step.
 
     Args:
         model: of any size; its mode is left as it was.
@@ -78,13 +78,16 @@ def published_multiply_adds(model: Recogniser, steps: int = PUBLISHED_STEPS) -> 
     counted = 0
     outputs = {m.out_proj for m in model.modules() if isinstance(m, MultiheadAttention)}
 
-    def add(name: str, module: nn.Module, out: Tensor) -> None:
+    def add(name: str, module: nn.Module, out: Any) -> None:
         nonlocal counted
         bias = getattr(module, "bias", None) is not None
         if isinstance(module, nn.Conv2d):
             counted += out.numel() * (module.weight[0].numel() + bias)
         elif isinstance(module, nn.Linear) and module not in outputs:
             counted += out.numel() * module.in_features + bias * module.out_features
+        elif isinstance(module, nn.LSTM):
+            steps = out[0].shape[0] * out[0].shape[1]
+            counted += steps * sum(parameter.numel() for parameter in module.parameters())
         elif isinstance(module, nn.BatchNorm2d):  # a ReLU follows, but for a shortcut's
             counted += out.numel() * (2 if "downsample" in name else 3)
         elif isinstance(module, nn.Identity) and "k_decoder" in name:  # where the upsampling is
@@ -132,6 +135,13 @@ def _decoding(model: PARSeq, tokens: int, steps: int) -> int:
     return sum(layer(1, step) for step in range(1, steps + 1)) + layer(MAX_LENGTH + 1, steps)
 
 
+# Fused on a CPU and on a GPU; a backward pass multiplies for the input and for the weights.
+_LSTM = {
+    torch.ops.aten.mkldnn_rnn_layer: 1, torch.ops.aten.mkldnn_rnn_layer_backward: 2,
+    torch.ops.aten._cudnn_rnn: 1, torch.ops.aten._cudnn_rnn_backward: 2,
+}  # fmt: skip
+
+
 class _Counter(TorchDispatchMode):
     """Sums the operations of PyTorch's own formulas, which know every matrix product.
 
@@ -147,6 +157,11 @@ class _Counter(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         out = function(*args, **kwargs)
-        if formula := flop_registry.get(function._overloadpacket):
+        operation = function._overloadpacket
+        if formula := flop_registry.get(operation):
             self.total += formula(*args, **kwargs, out_val=out)
+        elif operation in _LSTM:  # (T, N, E) by the matrices of input and state
+            weights = args[1] if isinstance(args[1], list | tuple) else args[1:3]
+            products = sum(weight.numel() for weight in weights if weight.ndim > 1)
+            self.total += 2 * _LSTM[operation] * args[0].shape[0] * args[0].shape[1] * products
         return out

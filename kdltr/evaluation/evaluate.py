@@ -25,7 +25,6 @@ from kdltr.evaluation.scores import (
     McNemar,
     Scores,
     combine,
-    indistinguishable,
     matches,
     mcnemar,
     score,
@@ -104,44 +103,56 @@ def load_readers(
     for name, entry in recognisers.items():
         sizes = entry.get("sizes", {})
         teacher = create_model(name, entry["weights"], **sizes).to(device)
-        readers[name] = {"teacher on HR": teacher, "bicubic": UpsampleBicubic(teacher)}
+        students = {
+            method: create_model(entry["student"], weights or None, **sizes).to(device)
+            for method, weights in entry["students"].items()
+        }
         for method, weights in entry["students"].items():
-            student = create_model(entry["student"], weights or None, **sizes).to(device)
-            readers[name][method] = student if weights else student.init_from_teacher(teacher)
+            if not weights:
+                students[method].init_from_teacher(teacher)
+        small = next((student.image_size for student in students.values()), None)
+        bicubic = UpsampleBicubic(teacher, small)
+        readers[name] = {"teacher on HR": teacher, "bicubic": bicubic, **students}
     return readers
 
 
-def upsample_bicubic(images: Tensor) -> Tensor:
-    """(N, 3, H, W) → (N, 3, 2H, 2W): bicubic with aligned corners, as the published baseline.
+def upsample_bicubic(images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    """(N, 3, H, W) → (N, 3, *size), twice as large if None: bicubic with aligned corners, as the
+    published baseline.
 
     The kernel overshoots: values may leave [0, 1] a little, and are not clipped, as published.
     """
-    return F.interpolate(images, scale_factor=2, mode="bicubic", align_corners=True)
+    size = size or tuple(2 * side for side in images.shape[-2:])
+    return F.interpolate(images, size, mode="bicubic", align_corners=True)
 
 
 class UpsampleBicubic(Recogniser):
-    """The paper's "Bicubic": a teacher that reads LR images after ×2 bicubic upsampling.
+    """The paper's "Bicubic": a teacher that reads LR images after bicubic upsampling.
 
-    It takes the teacher's parameters by reference; `image_size` is half the teacher's.
+    It takes the teacher's parameters by reference.
+
+    Args:
+        teacher: what reads.
+        image_size: of the LR images; half the teacher's if None.
     """
 
-    def __init__(self, teacher: Recogniser) -> None:
+    def __init__(self, teacher: Recogniser, image_size: tuple[int, int] | None = None) -> None:
         super().__init__()
         self.teacher = teacher
         self.name = f"{teacher.name}_bicubic"
         self.charset, self.steps = teacher.charset, teacher.steps
+        self.decoding, self.frames = teacher.decoding, teacher.frames
         self.semantic_width = teacher.semantic_width
-        height, width = teacher.image_size
-        self.image_size = (height // 2, width // 2)
+        self.image_size = tuple(image_size or (side // 2 for side in teacher.image_size))
         self.train(teacher.training)
 
     def for_reading(self) -> Recogniser:
         """The same of the teacher's."""
-        return UpsampleBicubic(self.teacher.for_reading())
+        return UpsampleBicubic(self.teacher.for_reading(), self.image_size)
 
     def forward(self, images: Tensor, **extra: Any) -> ModelOutput:
-        """Images (N, 3, H/2, W/2), RGB in [0, 1] → the teacher's output."""
-        return self.teacher(upsample_bicubic(images), **extra)
+        """Images (N, 3, H, W), RGB in [0, 1] → the teacher's output."""
+        return self.teacher(upsample_bicubic(images, self.teacher.image_size), **extra)
 
 
 def images_for(model: Recogniser, pairs: WordPairs) -> Tensor:
@@ -172,7 +183,6 @@ __all__ = [
     "combine",
     "evaluate",
     "images_for",
-    "indistinguishable",
     "load_readers",
     "matches",
     "mcnemar",

@@ -168,9 +168,9 @@ def mcnemar(a: Scores, b: Scores) -> McNemar:
 
 def verdict(
     published: float, measured_mean: float, n_published: int | None, n_measured: int,
-    same_data: bool = True,
+    same_data: bool = True, same_model: bool = True,
 ) -> str:
-    """"reproduced", "not reproduced" or "different data" (DESIGN §6).
+    """"reproduced", "not reproduced", "different data" or "different model" (DESIGN §6).
 
     Args:
         published: percent.
@@ -178,14 +178,12 @@ def verdict(
         n_published: images behind the published figure; None if unknown.
         n_measured: images counted.
         same_data: False for other data that happen to have as many images.
+        same_model: False for a recogniser of another size than the published one.
     """
     if not same_data or n_published != n_measured:
         return "different data"
+    if not same_model:
+        return "different model"
     # Rounded, so that 78.23 − 76.73 is 1.5 as printed and not 1.5000000000000142.
     within = round(abs(measured_mean - published), 6) <= REPRODUCED_WITHIN
     return "reproduced" if within else "not reproduced"
-
-
-def indistinguishable(a: tuple[float, float], b: tuple[float, float]) -> bool:
-    """Whether two intervals (low, high) overlap."""
-    return a[0] <= b[1] and b[0] <= a[1]

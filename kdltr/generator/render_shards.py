@@ -33,6 +33,7 @@ def write_shards(
     workers: int = 1,
     size: int = 8192,
     effects: Collection[str] = (),
+    hr_size: tuple[int, int] = (32, 128),
 ) -> Path:
     """Render pairs 0 to ``n − 1`` of a split into the folder `path`, on ``workers`` processes.
 
@@ -43,6 +44,7 @@ def write_shards(
     Args:
         size: pairs a shard; the last may hold fewer.
         effects: some of `kdltr.generator.EFFECTS`.
+        hr_size: (H, W) of the HR pictures, what the teacher reads.
 
     Returns:
         The folder.
@@ -53,6 +55,8 @@ def write_shards(
         DataError: the folder holds files of such names that are no shards.
     """
     made_from = source(split, seed, effects)
+    if tuple(hr_size) != (32, 128):
+        made_from |= {"hr_size": list(hr_size)}
     if seed < 0 or min(n, workers, size) < 1:
         raise ValueError(f"expected seed >= 0, and n, workers and size >= 1, found seed={seed}, "
                          f"n={n}, workers={workers}, size={size}; correct the parameters")
@@ -98,7 +102,7 @@ def _written(tasks: list[Task], workers: int) -> Iterator[int]:
 def _write(task: Task) -> int:
     file, settings = task
     given = {key: settings[key] for key in ("split", "seed", "start")}
-    given["effects"] = settings.get("effects", ())
+    given |= {key: settings[key] for key in ("effects", "hr_size") if key in settings}
     write_shard(file, *arrays(n=settings["pairs"], **given), settings)
     return settings["pairs"]
 

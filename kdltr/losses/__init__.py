@@ -1,17 +1,21 @@
 """The four terms of the distillation loss and the criterion that sums them (DESIGN §4)."""
 
 from kdltr.losses.criterion import WEIGHTS, DistillationCriterion, cross_entropy_loss
+from kdltr.losses.ctc import CTC_TARGETS, ctc_loss, frame_divergence
 from kdltr.losses.paths import PATH_SCORES, path_distribution
 from kdltr.losses.semantic import SemanticContrastiveLoss
 from kdltr.losses.soft_logits import soft_logits_loss
 from kdltr.losses.visual import visual_focus_loss
 
 __all__ = [
+    "CTC_TARGETS",
     "PATH_SCORES",
     "WEIGHTS",
     "DistillationCriterion",
     "SemanticContrastiveLoss",
     "cross_entropy_loss",
+    "ctc_loss",
+    "frame_divergence",
     "path_distribution",
     "soft_logits_loss",
     "visual_focus_loss",

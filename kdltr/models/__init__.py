@@ -11,12 +11,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kdltr.checkpoint import load_weights
 from kdltr.models.abinet import ABINet, ABINetConfig, ABINetVision
 from kdltr.models.base import Recogniser
+from kdltr.models.crnn import CRNN, CRNNConfig
 from kdltr.models.matrn import MATRN, MATRNConfig
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq, PARSeqConfig
+from kdltr.models.ppocr import PPOCR, PPOCRConfig
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ _ABINET_NANO = {
     "dropout": 0.0,
 }
 
+# A quarter of the published widths.
+_CRNN_NANO = CRNNConfig(widths=(16, 32, 64, 64, 128, 128, 128), hidden=64)
+# Half the image, half as much pooling: the same feature map.
+_CRNN_STUDENT = {"image_size": (16, 64), "read_size": (16, 50), "first_pool": False}
+
 
 def _student(config: ABINetConfig) -> ABINetConfig:
     """Half the image and half the first strides: the same feature map."""
@@ -69,6 +75,12 @@ _REGISTRY = {
     "parseq_ltr": Entry(PARSeq, PARSeqConfig(image_size=(16, 64), patch=(2, 4))),
     "parseq_nano": Entry(PARSeq, _PARSEQ_NANO),
     "parseq_nano_ltr": Entry(PARSeq, replace(_PARSEQ_NANO, image_size=(16, 64), patch=(16, 2))),
+    "crnn": Entry(CRNN, CRNNConfig()),
+    "crnn_ltr": Entry(CRNN, CRNNConfig(**_CRNN_STUDENT)),
+    "crnn_nano": Entry(CRNN, _CRNN_NANO),
+    "crnn_nano_ltr": Entry(CRNN, replace(_CRNN_NANO, **_CRNN_STUDENT)),
+    "ppocr": Entry(PPOCR, PPOCRConfig()),
+    "ppocr_ltr": Entry(PPOCR, PPOCRConfig(image_size=(16, 64), enlarge=1.5, stride=1)),
 }
 
 
@@ -82,7 +94,8 @@ def create_model(name: str, checkpoint: str | Path | None = None, **config: Any)
 
     Args:
         name: one of `list_models`.
-        checkpoint: a file of weights in any layout `kdltr.checkpoint.load_weights` reads.
+        checkpoint: a file of weights in any layout `kdltr.checkpoint.load_weights` reads. For
+            "ppocr" also "rapidocr": those in the wheel of that name, which must be installed.
         **config: sizes that differ from the name's, for instance ``dropout=0.0``.
 
     Raises:
@@ -98,7 +111,7 @@ def create_model(name: str, checkpoint: str | Path | None = None, **config: Any)
             raise ValueError(f"{name} has no setting {key!r}{nearest(key, known)}")
     model = entry.build(name, replace(entry.config, **config))
     if checkpoint is not None:
-        load_weights(model, checkpoint)
+        model.load(checkpoint)
     return model
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from kdltr.charset import Charset, Reading
+from kdltr.checkpoint import load_weights
 from kdltr.models.output import ModelOutput
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,9 @@ class Recogniser(nn.Module):
         image_size: (H, W) in pixels.
         semantic_width: E of ``ModelOutput.semantic``; the contrastive projector needs it.
         steps: T of its training targets, None if that is the batch's longest word + 1.
+        decoding: how its logits are read. "attention": a class a character up to the end token,
+            class 0. "ctc": a class a frame; class 0 is the blank, and repeats are one character.
+        frames: T of its logits, where it reads by CTC: what a word must fit in.
     """
 
     name: str
@@ -30,6 +35,8 @@ class Recogniser(nn.Module):
     image_size: tuple[int, int]
     semantic_width: int
     steps: int | None = None
+    decoding: str = "attention"
+    frames: int | None = None
     # State-dict entries whose presence or shape depends on the input's resolution, by a part of
     # their names.
     resolution_dependent: tuple[str, ...] = ()
@@ -62,6 +69,10 @@ class Recogniser(nn.Module):
         """The output from what `remember` kept and what `prepare` returned."""
         return ModelOutput(**remembered)
 
+    def load(self, checkpoint: str | Path) -> None:
+        """Load weights strictly, as `kdltr.checkpoint.load_weights`."""
+        load_weights(self, checkpoint)
+
     def for_reading(self) -> Recogniser:
         """What reads the same as this model, faster if it can; its weights stay as they are now.
 
@@ -82,7 +93,7 @@ class Recogniser(nn.Module):
         training = self.training
         self.eval()
         try:
-            return self.charset.decode(self(images).logits)
+            return self.charset.decode(self(images).logits, self.decoding)
         finally:
             self.train(training)
 

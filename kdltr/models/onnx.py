@@ -3,7 +3,7 @@
     kdltr export parseq_nano_ltr word.onnx                  # the shipped weights of that name
 
 The file takes `images` (N, 3, H, W) float32, RGB in [0, 1], N as you like, and gives `logits`
-(N, 26, C); weights are inside. Its metadata says the rest: model, charset, image size, how to
+(N, T, C); weights are inside. Its metadata says the rest: model, charset, image size, how to
 decode. It is compared with PyTorch under ONNX Runtime before it takes its name.
 """
 
@@ -34,10 +34,17 @@ BATCHES = (1, 32)  # compared with PyTorch
 # Of the largest logit. Two float32 programs agree to about 1e-6; ABINet and MATRN with trained
 # weights can make hundreds of times more of a last bit.
 TOLERANCE = 1e-3
-DECODE = (
-    "Per step the class of the largest logit: 0 ends the word, class i is the i-th character of "
-    "'charset'. Confidence: the product of the softmax of these classes, end included."
-)
+DECODE = {
+    "attention": (
+        "Per step the class of the largest logit: 0 ends the word, class i is the i-th character "
+        "of 'charset'. Confidence: the product of the softmax of these classes, end included."
+    ),
+    "ctc": (
+        "Per frame the class of the largest logit; of equal ones in a row one is kept, then 0, the "
+        "blank, is dropped; class i is the i-th character of 'charset'. Confidence: the product of "
+        "the softmax of the classes kept, each at its first frame."
+    ),
+}
 
 
 class ExportError(RuntimeError):
@@ -109,7 +116,7 @@ def _write(model: Recogniser, path: Path) -> None:
         "charset": model.charset.characters,
         "image_size": json.dumps(list(model.image_size)),
         "input": "RGB in [0, 1], the image of one word resized to image_size (height, width)",
-        "decode": DECODE,
+        "decode": DECODE[model.decoding],
         "kdltr_version": metadata.version("kdltr"),
     }
     onnx.helper.set_model_props(content, facts)

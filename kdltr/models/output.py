@@ -15,14 +15,15 @@ class ModelOutput:
     feature map, P image tokens, K reading-order permutations.
 
     Attributes:
-        logits: ``(N, T, C)`` class scores; ``logits[..., 0]`` is the end token. In PARSeq
-            training ``(K, N, T, C)``, one decoding per permutation.
+        logits: ``(N, T, C)`` class scores; ``logits[..., 0]`` is the end token, or the blank where
+            steps are frames of CTC. In PARSeq training ``(K, N, T, C)``, one decoding per
+            permutation.
         semantic: ``(N, T, E)`` character vectors before the classifier; ``(K, N, T, E)`` beside
             logits of that form. ``None`` if the pass made none.
         visual: ``(N, C, H, W)`` feature map (convolutional) or ``(N, P, E)`` image tokens.
             ``None`` if the pass made none.
         attention: ``(N, T, H, W)`` where each step looked, or ``None`` for a recogniser whose
-            visual loss is not masked (PARSeq).
+            visual loss is not masked (PARSeq, and where steps are frames of CTC).
         auxiliary: logits ``(N, T, C)`` of parts that a teacher's training supervises beside the
             whole (ABINet's vision and language); distillation leaves them alone.
     """

@@ -6,6 +6,8 @@ Pre-norm, GELU, learned positions, no class token. Parameter names are those of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -41,27 +43,37 @@ class SelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear layers with a GELU between."""
+    """Two linear layers with an activation between."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(
+        self, width: int, hidden: int, activation: Callable[[Tensor], Tensor] = F.gelu
+    ) -> None:
         super().__init__()
+        self.activation = activation
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, E) → (…, E)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.activation(self.fc1(x)))
 
 
 class Block(nn.Module):
     """Pre-norm transformer layer."""
 
-    def __init__(self, width: int, heads: int, ratio: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        ratio: int,
+        activation: Callable[[Tensor], Tensor] = F.gelu,
+        eps: float = 1e-6,
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=1e-6)
+        self.norm1 = nn.LayerNorm(width, eps=eps)
         self.attn = SelfAttention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = MLP(width, ratio * width)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = MLP(width, ratio * width, activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, P, E) → (N, P, E)."""

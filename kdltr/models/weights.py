@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from kdltr.charset import ALNUM36, ASCII94
+from kdltr.charset import CHARSETS
 from kdltr.checkpoint import CheckpointError
 from kdltr.files import shipped
 from kdltr.models import Recogniser, create_model, list_models, nearest
 
 WEIGHTS = shipped("weights")
 DEFAULT = "parseq_nano_ltr_photo"  # what reads photographs best of what is shipped (README)
-_CHARSETS = {charset.name: charset for charset in (ALNUM36, ASCII94)}
 
 
 def load_recogniser(
@@ -74,6 +73,6 @@ def _config(metadata: dict[str, str]) -> dict[str, Any]:
     """Settings that differ from the model's name, from the metadata's JSON under "config"."""
     config = json.loads(metadata.get("config", "{}"))
     if "charset" in config:
-        config["charset"] = _CHARSETS[config["charset"]]
+        config["charset"] = CHARSETS[config["charset"]]
     return {key: tuple(value) if isinstance(value, list) else value
             for key, value in config.items()}

@@ -4,11 +4,12 @@
     predictions = collect(scores, "parseq_nano")
     rows = recompute(predictions)
     write_result("results/quick/04_textzoom.json", rows, parameters, predictions=predictions)
-    print(to_markdown(beside_published(rows, same_data=False), caption=PROTOCOL))
+    beside_published(rows, same_data=False)
 """
 
+from kdltr.data.hashes import data_hashes
 from kdltr.evaluation.scores import PROTOCOL
-from kdltr.results.environment import data_hash, data_hashes, git_state, hardware, versions
+from kdltr.results.environment import git_state
 from kdltr.results.record import Result, ResultError, read_result, write_result
 from kdltr.results.rows import (
     AVERAGE,
@@ -16,11 +17,9 @@ from kdltr.results.rows import (
     accuracies,
     collect,
     collect_tables,
-    read_predictions,
     recompute,
     separate,
     to_frame,
-    write_predictions,
 )
 from kdltr.results.tables import (
     benchmark_figure,
@@ -29,39 +28,12 @@ from kdltr.results.tables import (
     published,
     published_accuracy,
     published_counts,
-    published_wide,
-    to_markdown,
     wide,
 )
 
 __all__ = [
-    "AVERAGE",
-    "PROTOCOL",
-    "Result",
-    "ResultError",
-    "Row",
-    "accuracies",
-    "benchmark_figure",
-    "beside_published",
-    "collect",
-    "collect_tables",
-    "data_hash",
-    "data_hashes",
-    "git_state",
-    "hardware",
-    "is_published_size",
-    "published",
-    "published_accuracy",
-    "published_counts",
-    "published_wide",
-    "read_predictions",
-    "read_result",
-    "recompute",
-    "separate",
-    "to_frame",
-    "to_markdown",
-    "versions",
-    "wide",
-    "write_predictions",
-    "write_result",
-]
+    "AVERAGE", "PROTOCOL", "Result", "ResultError", "Row", "accuracies", "benchmark_figure",
+    "beside_published", "collect", "collect_tables", "data_hashes", "git_state",
+    "is_published_size", "published", "published_accuracy", "published_counts", "read_result",
+    "recompute", "separate", "to_frame", "wide", "write_result",
+]  # fmt: skip

@@ -1,12 +1,10 @@
-"""Under which circumstances a number was measured: code, versions, machine, data."""
+"""Under which circumstances a number was measured: code, versions, machine."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,9 @@ from typing import Any
 import psutil
 import torch
 
-from kdltr.data.lmdb import open_data
+from kdltr.data.hashes import ROOT
 from kdltr.train.state import cpu_model
 
-ROOT = Path(__file__).resolve().parents[2]
 # Those whose version can change a number; pinned in constraints.txt.
 _PACKAGES = ("kdltr", "accelerate", "lmdb", "numpy", "opencv-python-headless", "pandas", "pillow",
              "rapidfuzz", "safetensors", "scipy", "torch", "wordfreq")
@@ -69,34 +66,3 @@ def hardware() -> dict[str, Any]:
         "memory": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-def data_hash(path: str | os.PathLike) -> dict[str, Any]:
-    """`{"sha256", "samples"}` of a data set: its records in order, images as stored.
-
-    The same for an LMDB, a copy of it with other pages, and a folder of the same files.
-
-    Raises:
-        kdltr.data.records.DataError: no data set at `path`, or a record is missing.
-    """
-    dataset = open_data(path)
-    digest = hashlib.sha256()
-    for index in range(len(dataset)):
-        *images, label = dataset.encoded(index)
-        for part in (*images, label.encode("utf-8")):
-            digest.update(len(part).to_bytes(8, "little"))  # so that no two lists look alike
-            digest.update(part)
-    return {"sha256": digest.hexdigest(), "samples": len(dataset)}
-
-
-def data_hashes(paths: Iterable[str | os.PathLike]) -> dict[str, dict[str, Any]]:
-    """`data_hash` of each, by its path as `portable` writes it."""
-    return {portable(path): data_hash(path) for path in paths}
-
-
-def portable(path: str | os.PathLike) -> str:
-    """`path` relative to the repository if it lies below it, so that no result names a machine."""
-    path = Path(path)
-    if path.is_absolute() and path.is_relative_to(ROOT):
-        path = path.relative_to(ROOT)
-    return path.as_posix()

@@ -1,20 +1,19 @@
 """The tables README.md quotes: made from results/reference/, never typed.
 
-`make publish` writes it between two comments; a test checks that it still agrees.
+`make publish` writes them between two comments; a test checks that they still agree.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import pandas as pd
 
 from kdltr.evaluation.scores import PROTOCOL
 from kdltr.files import write_text
-from kdltr.results.record import read_result
+from kdltr.results.record import Result, read_result
 from kdltr.results.rows import AVERAGE
-from kdltr.results.tables import SUBSETS, is_published_size, published_accuracy, to_markdown
+from kdltr.results.tables import SUBSETS, is_published_size, published_accuracy
 
 # Title of a column of `cost_table` → subset, metric and method of its rows, digits.
 _COSTS = {
@@ -30,72 +29,61 @@ _COSTS = {
 _BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
-def main_table(result: Path) -> str:
+def main_table(result: Result) -> str:
     """Markdown of a `04_textzoom` result: percent of words read right, measured and published."""
-    rows = read_result(result).rows
-    accuracies = [row for row in rows if row.metric == "accuracy" and row.table != "fonts"]
-    costs = {(row.recogniser, row.method, row.metric): f"{row.value / 1e6:.2f} M"
-             for row in rows if row.table == "size"}
+    found = {(row.recogniser, row.method, row.table, row.subset, row.metric): row
+             for row in result.rows}  # fmt: skip
     lines = []
-    for recogniser, method in dict.fromkeys((row.recogniser, row.method) for row in accuracies):
-        mine = {row.subset: row for row in accuracies
-                if (row.recogniser, row.method) == (recogniser, method)}
-        whole = mine[AVERAGE]
-        line = {"recogniser": recogniser, "method": method}
-        line |= {name: f"{mine[name].value:.1f}" for name in SUBSETS}
+    for recogniser, method in dict.fromkeys(key[:2] for key in found):
+        own = {name: found[recogniser, method, "textzoom", name, "accuracy"] for name in SUBSETS}
+        whole, line = own[AVERAGE], {"recogniser": recogniser, "method": method}
+        line |= {name: f"{row.value:.1f}" for name, row in own.items()}
         line["95 % interval"] = f"{whole.low:.1f} to {whole.high:.1f}"
         for cost in ("parameters", "multiply-adds"):
-            line[cost] = costs.get((recogniser, method, cost))
+            row = found.get((recogniser, method, "size", "one word", cost))
+            line[cost] = f"{row.value / 1e6:.2f} M" if row else "–"
         paper = published_accuracy(recogniser, method, AVERAGE)
-        line["published, TextZoom"] = f"{paper:.2f}" if paper else "–"
-        lines.append(line)
-    return to_markdown(pd.DataFrame(lines), caption=f"{whole.n} test words. {PROTOCOL}")
+        lines.append(line | {"published, TextZoom": f"{paper:.2f}" if paper else "–"})
+    return _markdown(lines, f"{whole.n} test words. {PROTOCOL}")
 
 
-def cost_table(result: Path) -> str:
+def cost_table(result: Result) -> str:
     """Markdown of a `07_efficiency` result: training and reading at the published sizes."""
-    found = read_result(result)
-    measured = {(row.recogniser, row.subset, row.metric, row.method): row for row in found.rows
-                if row.table == "bench" and not row.extra.get("gpu")}
+    found = {(row.recogniser, row.subset, row.metric, row.method): row for row in result.rows
+             if row.table == "bench" and not row.extra.get("gpu")}  # fmt: skip
     lines = []
-    for recogniser in dict.fromkeys(key[0] for key in measured):
-        if not is_published_size(recogniser):
-            continue
+    for recogniser in filter(is_published_size, dict.fromkeys(key[0] for key in found)):
         line = {"recogniser": recogniser}
-        for title, (subset, metric, method, digits) in _COSTS.items():
-            row = measured[recogniser, subset, metric, method]
+        for title, (*names, digits) in _COSTS.items():
+            row = found[recogniser, *names]
             line[title] = f"{row.value:.{digits}f} {row.unit}"
         lines.append(line)
-    machine = found.document["hardware"]
-    return to_markdown(pd.DataFrame(lines), caption=(
-        f"{machine['cpu']}, {machine['threads']} threads; float32, batch "
-        f"{measured[recogniser, 'training step', 'total', 'kdltr'].extra['batch_size']}; plain ÷ "
-        "kdltr in the same run."))
+    machine = result.document["hardware"]
+    batch = found[recogniser, "training step", "total", "kdltr"].extra["batch_size"]
+    return _markdown(lines, f"{machine['cpu']}, {machine['threads']} threads; float32, batch "
+                            f"{batch}; plain ÷ kdltr in the same run.")  # fmt: skip
 
 
-def photographs_table(result: Path) -> str:
+def photographs_table(result: Result) -> str:
     """Markdown of a `10_photographs` result: words read right, and the time for one."""
-    rows = read_result(result).rows
-    times = {(row.recogniser, row.method): row for row in rows if row.metric == "milliseconds"}
-    counted = [row for row in rows  # the others were measured elsewhere
-               if row.metric == "accuracy" and (row.recogniser, row.method) in times]
+    times = {(row.recogniser, row.method): row for row in result.rows
+             if row.metric == "milliseconds"}  # fmt: skip
     lines = []
-    for reader in dict.fromkeys((row.recogniser, row.method) for row in counted):
-        mine = {row.subset: row for row in counted if (row.recogniser, row.method) == reader}
+    for reader, time in times.items():
+        own = {row.subset: row for row in result.rows
+               if row.metric == "accuracy" and (row.recogniser, row.method) == reader}  # fmt: skip
         line = dict(zip(("reader", "method"), reader, strict=True))
-        for subset, row in mine.items():
-            line["all" if subset == AVERAGE else subset] = f"{row.extra['correct']} of {row.n}"
-        whole = mine.get(AVERAGE, row)  # a single set has no average
+        line |= {"all" if subset == AVERAGE else subset: f"{row.extra['correct']} of {row.n}"
+                 for subset, row in own.items()}  # fmt: skip
+        *_, whole = own.values()  # the average, or the only set
         line["95 % interval"] = f"{whole.low:.0f} to {whole.high:.0f} %"
-        line["one word"] = f"{times[reader].value:.1f} ms"
-        lines.append(line)
-    caption = f"{whole.table.capitalize()}; time of one thread. {PROTOCOL}"
-    return to_markdown(pd.DataFrame(lines), caption=caption)
+        lines.append(line | {"one word": f"{time.value:.1f} ms"})
+    return _markdown(lines, f"{whole.table.capitalize()}; time of one thread. {PROTOCOL}")
 
 
 # By the run that made the result.
 _MAKERS = {"04_textzoom": main_table, "07_efficiency": cost_table,
-           "10_photographs": photographs_table}
+           "10_photographs": photographs_table}  # fmt: skip
 
 
 def refreshed(text: str, root: Path) -> str:
@@ -106,7 +94,8 @@ def refreshed(text: str, root: Path) -> str:
     """
     def block(match: re.Match) -> str:
         path = root / match[2]
-        return match[1] + (_MAKERS[path.stem](path) if path.is_file() else "") + match[3]
+        made = _MAKERS[path.stem](read_result(path)) if path.is_file() else ""
+        return match[1] + made + match[3]
 
     return _BLOCK.sub(block, text)
 
@@ -114,3 +103,9 @@ def refreshed(text: str, root: Path) -> str:
 def refresh(readme: Path) -> None:
     """Rewrite the marked tables of a README beside which results/reference/ lies."""
     write_text(readme, refreshed(readme.read_text(encoding="utf-8"), readme.parent))
+
+
+def _markdown(lines: Sequence[Mapping[str, str]], caption: str) -> str:
+    """A GitHub table of lines with the same keys, a caption below it."""
+    head, *body = [f"| {' | '.join(texts)} |" for texts in (lines[0], *map(dict.values, lines))]
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *body, "", caption, ""])

@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from kdltr.data.hashes import ROOT, portable
 from kdltr.evaluation.scores import PROTOCOL
-from kdltr.files import atomic_path, optional, write_json
+from kdltr.files import atomic_path, optional, write_text
 from kdltr.results import environment
 from kdltr.results.rows import Row, read_predictions, to_frame, write_predictions
 
 jsonschema = optional("jsonschema", "notebooks")
 
 SCHEMA = Path(__file__).with_name("schema.json")
-COMPRESSED_FROM = 20_000  # predictions; fewer are left readable by any editor
 
 
 class ResultError(ValueError):
@@ -41,11 +41,6 @@ class Result:
     path: Path
     rows: list[Row]
     document: dict[str, Any]
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """The rows as a table."""
-        return to_frame(self.rows)
 
     def predictions(self) -> pd.DataFrame:
         """The per-image predictions saved with it.
@@ -72,12 +67,9 @@ def write_result(
     data_hashes: Mapping[str, Mapping[str, Any]] | None = None,
     wall_time: float = 0.0,
     predictions: pd.DataFrame | None = None,
-    profile: str | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Save a result as `path` (.json), with `<run>.csv` and `<run>.predictions.csv` beside it.
-
-    From `COMPRESSED_FROM` predictions on their file is compressed: `<run>.predictions.csv.gz`.
+    """Save a result as `path` (.json); beside it `<run>.csv` and `<run>.predictions.csv.gz`.
 
     Args:
         path: `results/<profile>/<run>.json`.
@@ -88,7 +80,6 @@ def write_result(
         data_hashes: from `kdltr.results.data_hashes`.
         wall_time: seconds the run took.
         predictions: from `kdltr.results.collect`.
-        profile: "quick", "gpu", "paper"; the folder's name if not given.
         extra: whatever else, as JSON values.
 
     Returns:
@@ -102,7 +93,7 @@ def write_result(
     if path.suffix != ".json":
         raise ResultError(f"expected a path that ends in .json, found {path}")
     document = {
-        "schema_version": 1, "run": path.stem, "profile": profile or path.resolve().parent.name,
+        "schema_version": 1, "run": path.stem, "profile": path.resolve().parent.name,
         "protocol": PROTOCOL, "rows": [asdict(row) for row in rows], "parameters": parameters,
         "seed": seed, "data": dict(data_hashes or {}), "files": {},
         **dict(zip(("commit", "dirty"), environment.git_state(), strict=True)),
@@ -113,10 +104,7 @@ def write_result(
     document = _plain(document, path.name)
     _validate(document, path)  # before anything is written
     if predictions is not None:
-        packed = ".gz" if len(predictions) >= COMPRESSED_FROM else ""
-        file = path.with_suffix(f".predictions.csv{packed}")
-        for old in path.parent.glob(f"{path.stem}.predictions.csv*"):
-            old.unlink()  # of a run with more or fewer predictions
+        file = path.with_suffix(".predictions.csv.gz")
         write_predictions(file, predictions)
         document["files"]["predictions"] = {"name": file.name, "sha256": _sha256(file)}
     table = path.with_suffix(".csv")
@@ -125,8 +113,7 @@ def write_result(
     with atomic_path(table) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
     document["files"]["rows"] = {"name": table.name, "sha256": _sha256(table)}
-    _validate(document, path)
-    write_json(path, document)
+    write_text(path, _text(document))
     return path
 
 
@@ -161,6 +148,13 @@ def _validate(document: Any, path: Path) -> None:
                           f"{error.message[:300]}; if the file is old, run its notebook again")
 
 
+def _text(document: Mapping[str, Any]) -> str:
+    """As JSON, each row on a line of its own."""
+    rows = ",\n    ".join(json.dumps(row, ensure_ascii=False) for row in document["rows"])
+    text = json.dumps({**document, "rows": []}, ensure_ascii=False, indent=2)
+    return text.replace('"rows": []', f'"rows": [\n    {rows}\n  ]', 1) + "\n"
+
+
 def _plain(value: Any, where: str) -> Any:
     """JSON values of mappings, sequences, dataclasses, paths and numpy scalars."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -172,8 +166,8 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str | os.PathLike):
-        below = os.fspath(value).startswith(f"{environment.ROOT}{os.sep}")
-        return environment.portable(value) if below else os.fspath(value)
+        below = os.fspath(value).startswith(f"{ROOT}{os.sep}")
+        return portable(value) if below else os.fspath(value)
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float) and np.isfinite(value):

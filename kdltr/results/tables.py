@@ -1,13 +1,12 @@
-"""Tables: measured beside published, and as Markdown for the README.
+"""Tables: measured figures beside the published ones of `data/paper/*.csv`.
 
-Published figures come from `data/paper/*.csv`, measured ones from rows. A published figure is
-never shown as if it were of the same data unless it is.
+A published figure is never shown as if it were of the same data unless it is.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -120,9 +119,10 @@ def beside_published(
                              "the same data")
         n, mean = int(runs["n"].iloc[0]), float(runs["value"].mean())
         paper, n_paper = figure(recogniser, method, subset)
-        judged = "" if paper is None else verdict(paper, mean, n_paper, n, same_data)
-        if judged and judged != "different data" and not is_published_size(recogniser):
-            judged = "different model"
+        judged = ""
+        if paper is not None:
+            same_model = is_published_size(recogniser)
+            judged = verdict(paper, mean, n_paper, n, same_data, same_model)
         lines.append({
             "recogniser": recogniser, "method": method, "subset": subset, "n": n,
             "seeds": len(runs), "measured": mean, "sd": runs["value"].std(),
@@ -146,41 +146,3 @@ def wide(rows: Sequence[Row], metric: str = "accuracy") -> pd.DataFrame:
                               aggfunc="mean", sort=False)
     table = table[list(dict.fromkeys(frame["subset"]))]
     return table.rename_axis(columns=None)
-
-
-def published_wide(recognisers: Sequence[str] | None = None) -> pd.DataFrame:
-    """The paper's main table in the layout of `wide`, its own names, all methods.
-
-    Beside the subsets "gflops" and "mparams", as the paper states them.
-    """
-    frame = published("textzoom").set_index(["recogniser", "method"])
-    frame = frame[[*SUBSETS, "gflops", "mparams"]]
-    return frame if recognisers is None else frame.loc[list(recognisers)]
-
-
-def to_markdown(
-    table: pd.DataFrame, digits: int | Mapping[str, int] = 2, caption: str | None = None
-) -> str:
-    """A GitHub table: the index first if it has names, numbers to the right, gaps as "–".
-
-    Args:
-        digits: after the point of floating-point columns, for all or by column.
-        caption: a line below the table, for instance `kdltr.evaluation.evaluate.PROTOCOL`.
-    """
-    if any(name is not None for name in table.index.names):
-        table = table.reset_index()
-    places = digits if isinstance(digits, Mapping) else dict.fromkeys(table.columns, digits)
-
-    def cell(value, column) -> str:
-        if value is None or value is pd.NA or value != value:
-            return "–"
-        if isinstance(value, float):
-            return f"{value:.{places.get(column, 2)}f}".replace("-", "−")
-        return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-
-    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
-    lines = ["| " + " | ".join(cell(str(name), None) for name in table.columns) + " |",
-             "|" + "|".join("--:" if right else "---" for right in numeric) + "|"]
-    columns = [[cell(value, name) for value in table[name]] for name in table.columns]
-    lines += ["| " + " | ".join(row) + " |" for row in zip(*columns, strict=True)]
-    return "\n".join(lines) + (f"\n\n{caption}\n" if caption else "\n")

@@ -10,9 +10,10 @@ from typing import Any, Self
 import torch
 
 from kdltr.generator import checked_effects
-from kdltr.losses.criterion import WEIGHTS
+from kdltr.losses import CTC_TARGETS, WEIGHTS
 from kdltr.models import list_models, nearest
 
+PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
 
@@ -52,6 +53,13 @@ class DistillConfig(_Settings):
 
     output_dir: str
     data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
+    words: tuple[str, ...] = ()  # words without an LR photograph, stored as benchmarks are
+    generated: tuple[str, ...] = ()  # more pairs, of which none is held out
+    # Shares of data, words and generated in an epoch of steps_per_epoch; without: every word once.
+    mix: dict[str, float] = field(default_factory=dict)
+    # Of each, the share whose LR image is made anew from the HR image at every step, by the camera
+    # fitted to TextZoom (kdltr.generator.fitted_camera). The others of words are shrunk: sharp.
+    camera: dict[str, float] = field(default_factory=lambda: {"words": 0.8})
     teacher: str = "parseq"
     teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"
     student: str = "parseq_ltr"
@@ -59,6 +67,7 @@ class DistillConfig(_Settings):
     start: str = "published"  # or "fitted": what depends on the resolution fitted to the teacher's
     weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
     path_score: str = "published"  # or "log_normalised" (kdltr.losses)
+    ctc_targets: str = "frames"  # of a CTC recogniser; or "collapsed_paths" (kdltr.losses)
     labels: str = "filtered"  # or "published" (kdltr.data.loader.select_labels)
     epochs: int = 75
     steps_per_epoch: int | None = None  # stop each epoch early; None: all full batches
@@ -71,7 +80,9 @@ class DistillConfig(_Settings):
     decay_every: int = 25  # epochs
     clip: float = 0.25  # gradient norm of the student, not the projector
     seed: int = 42
-    validation: float = 0.05  # share of the training words held out to choose the weights by
+    validation: float = 0.05  # share of data held out to choose the weights by
+    hold_out: str = "words"  # at random; or "scenes": all words of a photograph, see data.scenes
+    words_of_tests: str = "kept"  # those that tests hold too; or "left_out", see data.separation
     selection: str = "validation"  # or "published": by accuracy on selection_data; or "last"
     selection_data: tuple[str, ...] = ()
     validate_every: int = 400  # steps
@@ -87,7 +98,8 @@ class DistillConfig(_Settings):
     allow_other_threads: bool = False  # resume under another number of threads all the same
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "data", _paths(self.data))
+        for name in PARTS:
+            object.__setattr__(self, name, _paths(getattr(self, name)))
         object.__setattr__(self, "selection_data", _paths(self.selection_data))
         _check_model(self.teacher)
         _check_model(self.student)
@@ -95,9 +107,12 @@ class DistillConfig(_Settings):
             self,
             start=("published", "fitted"),
             path_score=("published", "log_normalised"),
+            ctc_targets=CTC_TARGETS,
             labels=("filtered", "published"),
             schedule=("step", "one_cycle"),
             selection=("validation", "published", "last"),
+            words_of_tests=("kept", "left_out"),
+            hold_out=("words", "scenes"),
             batches=("shuffled", "by_length"),
             precision=("no", "bf16"),
             compile=COMPILE,
@@ -107,10 +122,22 @@ class DistillConfig(_Settings):
                      "log_every", "decay_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
+        self._check_shares()
         if self.selection == "validation" and not self.validation:
             raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
         if self.selection == "published" and not self.selection_data:
             raise ValueError("selection='published' chooses by accuracy on selection_data: give it")
+
+    def _check_shares(self) -> None:
+        given = [name for name in PARTS if getattr(self, name)]
+        fair = all(share > 0 for share in self.mix.values()) and (
+            abs(sum(self.mix.values()) - 1) < 1e-6)
+        if self.mix and (sorted(self.mix) != sorted(given) or not fair):
+            raise ValueError(f"mix must be a share above 0 for each of {', '.join(given)}, 1 in "
+                             f"all, found {self.mix}")
+        self._require("camera", {*self.camera} <= {*PARTS} and all(
+            0 <= share <= 1 for share in self.camera.values()),
+            f"shares in [0, 1] of {', '.join(PARTS)}")
 
 
 @dataclass(frozen=True)

@@ -18,17 +18,16 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from kdltr.charset import MAX_LENGTH
 from kdltr.checkpoint import save_weights
 from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
-from kdltr.data.loader import load_pairs, select_labels, split
 from kdltr.files import write_json
 from kdltr.losses import DistillationCriterion
 from kdltr.models import Recogniser
 from kdltr.train.config import DistillConfig
 from kdltr.train.engine import sent, start_engine
 from kdltr.train.history import History
+from kdltr.train.material import LRImages, gather, mixture
 from kdltr.train.models import Distillation, build_models, check_models
 from kdltr.train.result import RunResult
 from kdltr.train.selection import Selector
@@ -57,7 +56,7 @@ def distill(
     Raises:
         TypeError: a model that is not a `Recogniser`, or does not say what it reads.
         ValueError: models that do not fit each other or the settings.
-        kdltr.data.DataError: missing or damaged data, or a batch larger than the data.
+        kdltr.data.DataError: missing or damaged data, a test set, or a batch larger than the data.
         kdltr.checkpoint.CheckpointError: the teacher's weights cannot be read or do not fit.
         kdltr.train.NonFiniteLoss: a loss term is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
@@ -77,31 +76,30 @@ def distill(
         settings |= {"teacher": teacher.name, "teacher_weights": None, "student": student.name,
                      "model": {}}
     criterion = DistillationCriterion.for_model(
-        student, path_score=config.path_score, **config.weights
+        student, path_score=config.path_score, ctc_targets=config.ctc_targets, **config.weights
     )
     torch.manual_seed(config.seed + 1 + rank)  # dropout differs from process to process
 
-    pairs = load_pairs(config.data, teacher.image_size, student.image_size)
-    kept, words, report = select_labels(pairs.words, student.charset, config.labels)
-    # ABINet's published targets turn an unknown character into an end token; PARSeq's raise.
-    unknown = "end" if config.labels == "published" and student.steps else "error"
-    labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
-    train, held_out = split(len(words), config.validation, config.seed)
+    material = gather(config, teacher, student)
+    pairs, labels, lengths = material.pairs, material.labels, material.lengths
+    settings |= {"sets": material.sets}
+    pairs = pairs.to(device)
+    lr_images = LRImages(pairs, material.sizes, config.camera)
     if config.start == "fitted" and not will_resume(run, settings):
-        n = min(len(train), FITTED_ON)
-        some = train[torch.arange(n) * len(train) // n].tolist()  # evenly spaced
-        images = pairs.blurred(torch.tensor([kept[i] for i in some]))
-        student.to(device).fit_start(teacher.to(device), images.to(device))
-    selector = Selector(config, run, pairs.subset([kept[i] for i in held_out.tolist()]))
-    pairs = pairs.subset([kept[i] for i in train.tolist()]).to(device)
-    labels, lengths = labels[train].to(device), lengths[train]
+        n = min(len(pairs), FITTED_ON)
+        some = (torch.arange(n) * len(pairs) // n).to(device)  # evenly spaced
+        student.to(device).fit_start(teacher.to(device), lr_images(some, config.seed))
+    selector = Selector(config, run, material.held_out)
+    labels = labels.to(device)
     ends = lengths.to(device)  # the host has its own, and does not wait for the device's
 
     # Batches a step, over all processes; which words they hold does not depend on how many
     # processes share them, nor do the reading orders drawn for each.
     batches = world * config.accumulate
     per_epoch = full_steps(len(pairs), config.batch_size, batches)
-    per_epoch = min(per_epoch, config.steps_per_epoch or per_epoch)
+    mix = mixture(config, material.sizes)
+    if config.steps_per_epoch:  # a mix may go on when every word has come
+        per_epoch = config.steps_per_epoch if mix else min(per_epoch, config.steps_per_epoch)
     last_step = per_epoch * config.epochs
 
     distillation = Distillation(student, criterion, config.compile)
@@ -132,6 +130,7 @@ def distill(
                 len(pairs), config.batch_size, config.seed, epoch, step - epoch * per_epoch,
                 shard=i * world + rank, shards=batches,
                 lengths=lengths if config.batches == "by_length" else None,
+                mix=mix, steps=per_epoch,
             )
             for i in range(config.accumulate)
         ]
@@ -144,9 +143,10 @@ def distill(
 
             for i, chosen in enumerate(micro_batches):
                 batch = step * batches + i * world + rank
-                generator = torch.Generator().manual_seed(config.seed + 1_000_003 * batch)
+                seed = config.seed + 1_000_003 * batch
+                generator = torch.Generator().manual_seed(seed)
                 places = sent(chosen, device)
-                lr = pairs.blurred(places)  # (B, 3, 16, 64) in [0, 1]
+                lr = lr_images(places, seed)  # (B, 3, 16, 64) in [0, 1]
                 steps = student.steps or int(lengths[chosen].max())  # T
                 target = labels[places, :steps]  # (B, T)
                 extra = student.prepare(target, generator)
@@ -200,7 +200,7 @@ def distill(
         pairs=step * seen,
         best_step=selector.best.get("step", step),
         best_accuracy=selector.best.get("score"),
-        labels=report,
+        labels=material.report,
         seconds=seconds,
         pairs_per_second=(step - first_step) * seen / seconds,
         config=settings,

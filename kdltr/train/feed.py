@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from kdltr.data.batches import epoch_batches, steps_per_epoch
 from kdltr.data.loader import WordPairs
+from kdltr.data.separation import check_split
 from kdltr.data.shards import Shards
 from kdltr.generator import source
 from kdltr.generator.synthetic import arrays
@@ -37,7 +38,7 @@ class Pictures:
         source: what the pairs are made from, as `kdltr.generator.synthetic.source` has it.
 
     Raises:
-        kdltr.data.DataError: no shards, or of another size.
+        kdltr.data.DataError: no shards, or of another size; a test split.
     """
 
     def __init__(self, config: PretrainConfig, size: tuple[int, int], pin: bool = False) -> None:
@@ -47,6 +48,7 @@ class Pictures:
             self.shards = Shards(config.shards)
             self.shards.check_sizes(**{config.image: self.size})
             self.source = self.shards.settings
+        check_split(self.source["split"])
         # Arguments of `kdltr.generator.synthetic.arrays`.
         self.made = {"split": self.source["split"], "seed": self.source["seed"],
                      "effects": self.source.get("effects", ())}

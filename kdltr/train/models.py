@@ -68,5 +68,17 @@ def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) 
             f"the teacher reads {teacher.charset.name}, the student {student.charset.name}; a "
             f"student takes a teacher of the same charset"
         )
+    if (teacher.decoding, teacher.frames) != (student.decoding, student.frames):
+        raise ValueError(
+            f"teacher and student must read alike, found decoding {teacher.decoding!r} of "
+            f"{teacher.frames} frames and {student.decoding!r} of {student.frames}"
+        )
+    if student.decoding == "ctc":
+        if student.frames is None:
+            raise ValueError(f"{student.name} reads by CTC: give it an attribute frames, the T of "
+                             "its logits, so that words that do not fit are left out")
+        if config.labels == "published":
+            raise ValueError("labels='published' has end tokens inside words, which CTC does not "
+                             "know; use 'filtered'")
     if config.start == "fitted" and not hasattr(student, "fit_start"):
         raise ValueError(f"start='fitted' cannot be: {student.name} has no fit_start")

@@ -22,7 +22,7 @@ from kdltr.checkpoint import load_matching, save_weights
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import evaluate
 from kdltr.files import write_json
-from kdltr.losses.criterion import cross_entropy_loss
+from kdltr.losses import cross_entropy_loss, ctc_loss
 from kdltr.models import create_model
 from kdltr.train.augment import augment
 from kdltr.train.config import PretrainConfig
@@ -39,13 +39,15 @@ log = logging.getLogger(__name__)
 def pretrain(
     config: PretrainConfig, on_log: Callable[[dict[str, float]], None] | None = None
 ) -> RunResult:
-    """Train by cross-entropy; goes on with the unfinished run in ``config.output_dir``.
+    """Train by its labels; goes on with the unfinished run in ``config.output_dir``.
 
-    AdamW, one cycle of the learning rate. With ``config.minutes`` it stops after so long, with its
-    state saved: call it again to go on.
+    Cross-entropy, or the CTC loss where the recogniser reads so; AdamW, one cycle of the learning
+    rate. With ``config.minutes`` it stops after so long, with its state saved: call it again to go
+    on.
 
     Raises:
-        kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read.
+        kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read;
+            a test split.
         kdltr.train.NonFiniteLoss: the loss is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
     """
@@ -59,6 +61,7 @@ def pretrain(
         own = load_matching(model, config.start_from)
         log.info("start from %s; own start for %d tensors", config.start_from, len(own))
     pictures = Pictures(config, model.image_size, pin=device.type == "cuda")
+    label_loss = ctc_loss if model.decoding == "ctc" else cross_entropy_loss
     learn = model  # reading, and the names of the weights, are never compiled
     if config.compile != "no":
         learn = torch.compile(model.forward, mode=config.compile)
@@ -94,7 +97,7 @@ def pretrain(
             out = learn(images, **extra)
         lengths = sent(lengths, device)
         loss = sum(
-            cross_entropy_loss(logits.float(), labels, lengths)
+            label_loss(logits.float(), labels, lengths)
             for logits in (out.logits, *out.auxiliary)
         )
         accelerator.backward(loss)

@@ -67,8 +67,8 @@ class TeacherOutputs:
                 chosen = mine[start : start + BATCH]
                 fields = teacher.remember(pairs.sharp(chosen))
                 if "attention" in fields:
-                    mask = focus_map(fields["attention"], lengths[chosen].to(self.device))
-                    fields["attention"] = mask
+                    read = lengths[chosen].to(self.device) if teacher.decoding != "ctc" else None
+                    fields["attention"] = focus_map(fields["attention"], read)
                 if not self.kept:
                     self.kept = self._allocate(fields, len(mine), dtype, budget, folder)
                 for name, values in fields.items():

@@ -28,6 +28,10 @@ def test_parts_add_up_and_come_again(tick):
     assert laps.finish() == {"data": 5.0, "student": 2.0, TOTAL: 15.0}
 
 
+def test_a_time_is_shared_by_equal_things():
+    assert Timing((3.0, 6.0)).each_of(3).seconds == (1.0, 2.0)
+
+
 def test_without_parts_there_is_the_total_alone(tick):
     laps = Laps(parts=False)
     tick(1.0)

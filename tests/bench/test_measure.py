@@ -89,6 +89,25 @@ def test_a_compiled_step_goes_through_what_was_compiled(toy, monkeypatch):
     assert calls == ["default"]
 
 
+def test_an_option_is_timed_over_all_pairs_beside_the_default(toy, monkeypatch):
+    lengths, batch = [], measure.TrainingStep.batch
+
+    def watched(step):
+        found = batch(step)
+        lengths.append((step.config.batches, found[2].shape[1]))
+        return found
+
+    monkeypatch.setattr(measure.TrainingStep, "batch", watched)
+    settings = toy("parseq_nano", batch_size=2, pairs=6, repeats=1, warmup=0)
+    rows = bench.option("parseq_nano", settings, batches="by_length")
+    # Words of 10 to 5 characters, and the end token.
+    assert lengths == [("shuffled", 11), ("shuffled", 9), ("shuffled", 7),
+                       ("by_length", 7), ("by_length", 9), ("by_length", 11)]
+    by_length = "batches=by_length"
+    assert {row.method for row in rows} == {KDLTR, by_length, f"{KDLTR} ÷ {by_length}"}
+    assert {row.table for row in rows} == {"options"} and all(row.value > 0 for row in rows)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_paths_are_searched_for_a_sure_and_an_unsure_teacher(name, toy):
     rows = bench.path_search(name, toy(name))

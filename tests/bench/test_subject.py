@@ -4,12 +4,14 @@ import pytest
 import torch
 
 from kdltr.bench.clock import Laps
-from kdltr.bench.subject import Settings, TrainingStep, words_of_length
+from kdltr.bench.lengths import words_of_length
+from kdltr.bench.subject import Settings, TrainingStep
 from kdltr.models import create_model
-from tests.models.conftest import TOY
+from tests.models.conftest import CRNN, PPOCR, TOY
 
 PARSEQ = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2, "dropout": 0.0}
-SIZES = {"parseq_nano": PARSEQ, "abinet_nano": TOY, "matrn_nano": {**TOY, "masking": 0.0}}
+SIZES = {"parseq_nano": PARSEQ, "abinet_nano": TOY, "matrn_nano": {**TOY, "masking": 0.0},
+         "crnn": CRNN, "ppocr": PPOCR}
 PARTS = ["data", "teacher", "student", "losses", "backward", "optimiser", "total"]
 
 

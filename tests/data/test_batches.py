@@ -78,3 +78,30 @@ def test_processes_have_batches_of_like_length_at_a_step():
 def test_batch_larger_than_the_data_names_the_numbers():
     with pytest.raises(DataError, match=r"one batch of 64 .*128 words, found 100; .*at most 50"):
         epoch_batches(100, 64, seed=0, epoch=0, shards=2)
+
+
+MIX = [(10, 0.5), (100, 0.3), (3, 0.2)]  # words of each part, and its share
+
+
+def test_parts_get_their_shares_of_an_epoch_of_any_length():
+    batches = list(epoch_batches(113, 8, seed=1, epoch=0, mix=MIX, steps=25))
+    assert len(batches) == 25 and all(len(batch) == 8 for batch in batches)
+    words = torch.cat(batches)
+    counts = torch.bincount(words, minlength=113)
+    assert [int(counts[a:b].sum()) for a, b in ((0, 10), (10, 110), (110, 113))] == [100, 60, 40]
+    assert (counts[:10] == 10).all()  # ten passes: none comes again before all have come
+    assert counts[10:110].max() == 1 and {*counts[110:].tolist()} == {13, 14}
+    assert len(list(epoch_batches(113, 8, seed=1, epoch=0, mix=MIX))) == 14  # as all words once
+    other = torch.cat(list(epoch_batches(113, 8, seed=1, epoch=1, mix=MIX, steps=25)))
+    assert not torch.equal(words, other)
+
+
+def test_a_mix_resumes_and_is_shared_as_an_epoch_is():
+    whole = list(epoch_batches(113, 4, seed=1, epoch=2, shard=1, shards=2, mix=MIX, steps=20))
+    rest = list(epoch_batches(113, 4, seed=1, epoch=2, start=13, shard=1, shards=2, mix=MIX,
+                              steps=20))
+    assert len(rest) == 7 and all(map(torch.equal, whole[13:], rest))
+    words = torch.cat(whole)
+    assert (words % 2 == 1).all() and int((words < 10).sum()) == 40
+    with pytest.raises(DataError, match=r"each of 4 batch\(es\) a step in a part.*found 3 words"):
+        epoch_batches(113, 4, seed=1, epoch=0, shard=1, shards=4, mix=MIX)

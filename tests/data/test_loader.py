@@ -108,3 +108,11 @@ def test_no_label_left_is_an_error():
         select_labels(["--", ""], ALNUM36, "filtered")
     with pytest.raises(ValueError, match="'published' or 'filtered'"):
         select_labels(["a"], ALNUM36, "raw")
+
+
+def test_a_word_that_does_not_fit_the_frames_is_too_long():
+    words = ["abba", "abcd", "aaa", "abc", "a" * 26]
+    kept, cleaned, report = select_labels(words, ASCII94, "filtered", frames=4)
+    assert (kept, cleaned) == ([1, 3], ["abcd", "abc"])  # "abba" and "aaa" take 5
+    assert report["too_long"] == 3
+    assert select_labels(words, ASCII94, "filtered")[2]["too_long"] == 1

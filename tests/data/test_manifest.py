@@ -3,13 +3,16 @@
 import csv
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from kdltr.data import lmdb as stores
 from kdltr.data import manifest
+from kdltr.data.hashes import label_hash
 from kdltr.data.manifest import DATA, Entry, ManifestError, locate, read_manifest, verify
+from kdltr.models import rapidocr
 
 
 @pytest.fixture
@@ -41,7 +44,10 @@ def test_counts_equal_the_published_ones():
 def test_no_invented_hash_and_every_source_is_given():
     entries = read_manifest()
     shipped = {name for name in entries if name.startswith("weights/")}
-    assert {name for name, entry in entries.items() if entry.sha256} == shipped
+    in_a_wheel = {"ppocr"}  # whose releases do not change
+    assert {name for name, entry in entries.items() if entry.sha256} == shipped | in_a_wheel
+    assert entries["ppocr"].sha256 == rapidocr.SHA256
+    assert entries["ppocr"].path.endswith(rapidocr.FILE.rpartition("/")[2])
     assert entries["parseq"].sha256_prefix == "bb5792a6"
     assert entries["parseq"].sha256_prefix in entries["parseq"].path
     assert all(entry.source.startswith("https://") for name, entry in entries.items()
@@ -74,6 +80,17 @@ def test_the_table_is_of_the_names_wanted_in_their_order(toy):
     assert [row["state"] for row in manifest.table(toy, ["model"])] == ["missing"]
     with pytest.raises(KeyError, match="found 'SVT'"):
         manifest.table(toy, ["SVT"])
+
+
+def test_other_labels_than_the_published_are_said(toy, monkeypatch, caplog):
+    known = replace(manifest.read_manifest()["toy/train1"], labels=label_hash(["a", "b"]))
+    entries = {"toy/train1": known}
+    monkeypatch.setattr(manifest, "read_manifest", lambda: entries)
+    verify("toy/train1", toy)
+    assert not caplog.text
+    entries["toy/train1"] = replace(known, labels=label_hash(["b", "a"]))
+    assert verify("toy/train1", toy).samples == 2
+    assert "toy/train1: expected labels with sha256" in caplog.text
 
 
 def test_group_stands_for_its_members():

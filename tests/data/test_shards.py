@@ -104,6 +104,17 @@ def pictures(n):
     return np.zeros((n, 32, 128, 3), np.uint8), np.zeros((n, 16, 64, 3), np.uint8)
 
 
+def test_hr_pictures_of_another_size_for_another_teacher(tmp_path):
+    folder = write_shards(tmp_path / "s", 3, seed=5, hr_size=(48, 192))
+    hr, lr, _ = arrays("train1", 3, 5, hr_size=(48, 192))
+    loaded = load_pairs(folder, hr_size=(48, 192))
+    np.testing.assert_array_equal(loaded.hr.permute(0, 2, 3, 1).numpy(), hr)
+    np.testing.assert_array_equal(loaded.lr.permute(0, 2, 3, 1).numpy(), lr)
+    assert Shards(folder).settings == source("train1", 5) | {"hr_size": [48, 192]}
+    with pytest.raises(DataError, match=r"expected hr pictures of \(32, 128\), found \(48, 192\)"):
+        load_pairs(folder)
+
+
 def test_a_gap_a_stranger_and_a_damaged_file_are_named(folder, tmp_path):
     with pytest.raises(DataError, match="expected shards .* found none; render them"):
         Shards(tmp_path / "absent")

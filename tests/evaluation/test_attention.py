@@ -68,6 +68,22 @@ def test_maps_cover_the_image_and_sum_to_one(name, grid):
     assert readings == model.read(batch)
 
 
+def test_of_ctc_it_is_the_frames_read_as_the_character():
+    model = create_model("crnn_nano_ltr")
+    ids = torch.zeros(2, 26, dtype=torch.long)
+    ids[0, 3:5], ids[0, 6], ids[0, 7] = 11, 11, 12  # "aab"
+    logits = torch.nn.functional.one_hot(ids, 37).float()
+    model.forward = lambda images: ModelOutput(logits)
+    readings, maps = attend(model, images(2))
+    assert [reading.text for reading in readings] == ["aab", ""]
+    assert maps.shape == (2, 26, 1, 26)
+    torch.testing.assert_close(maps.sum((-2, -1)), torch.ones(2, 26))
+    read = [{i: 0.5 for i in (3, 4)}, {6: 1.0}, {7: 1.0}]
+    for found, expected in zip(maps[0, :, 0], read, strict=False):
+        assert {i: v for i, v in enumerate(found.tolist()) if v} == expected
+    assert (maps[0, 3:] == 1 / 26).all() and (maps[1] == 1 / 26).all()
+
+
 def test_the_grid_is_that_of_the_patches(parseq):
     assert attend(parseq, images(2))[1].shape == (2, 26, 8, 16)  # 16 / 2 and 64 / 4
 

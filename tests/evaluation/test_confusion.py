@@ -9,6 +9,7 @@ from kdltr.evaluation.confusion import (
     character_error_rate,
     confusion_pairs,
     kinds,
+    marked,
 )
 
 
@@ -57,3 +58,21 @@ def test_the_character_error_rate_is_edits_over_characters():
 def test_labels_without_characters_are_refused():
     with pytest.raises(ValueError, match="found none"):
         character_error_rate(predictions(("!?", "a")))
+
+
+@pytest.mark.parametrize(
+    ("reading", "label", "expected"),
+    [
+        ("word", "word", "word"),
+        ("Word!", "word", "Word!"),  # case and punctuation do not count
+        ("ward", "word", "w[a]rd"),
+        ("wrd", "word", "w[·]rd"),
+        ("wor", "word", "wor[·]"),
+        ("words", "word", "word[s]"),
+        ("", "ab", "[·][·]"),
+        ("x-y", "xy", "x-y"),
+    ],
+)
+def test_wrong_characters_are_marked(reading, label, expected):
+    found = marked(reading, label)
+    assert "".join(c if right else f"[{c}]" for c, right in found) == expected

@@ -5,7 +5,12 @@ import torch
 from torch import nn
 
 from kdltr import create_model
-from kdltr.evaluation.efficiency import multiply_adds, parameters, published_multiply_adds
+from kdltr.evaluation.efficiency import (
+    multiply_adds,
+    multiply_adds_of,
+    parameters,
+    published_multiply_adds,
+)
 from kdltr.models.transformer import EncoderLayer
 from kdltr.results.tables import family, published
 
@@ -39,6 +44,20 @@ def test_a_longer_word_costs_parseq_more_and_the_mode_is_kept():
 def test_the_published_sizes_in_full(name, billions):
     model = create_model(name)  # reference counts: ../shared/parity/README.md
     assert round(multiply_adds(model, torch.rand(1, 3, 32, 128)) / 1e9, 2) == billions
+
+
+def test_lstms_are_counted_forward_and_backward():
+    lstm, steps = nn.LSTM(12, 8, bidirectional=True), 5
+    inside = steps * 2 * 4 * 8 * (12 + 8)  # two ways, four gates, of input and state
+    words = torch.rand(steps, 1, 12, requires_grad=True)
+    assert multiply_adds_of(lambda: lstm(words)) == inside
+    assert multiply_adds_of(lambda: lstm(words)[0].sum().backward()) == 3 * inside
+
+
+def test_the_crnn_of_text_priors():
+    model = create_model("crnn")  # reference counts: ../shared/parity/README-sr.md
+    assert round(published_multiply_adds(model) / 1e9, 2) == 0.71
+    assert f"{multiply_adds(model, torch.rand(1, 3, 32, 128)) / 1e9:.3f}" == "0.705"
 
 
 PUBLISHED = {"abinet_ltr": "5.460", "matrn_ltr": "9.863", "parseq_ltr": "2.931"}

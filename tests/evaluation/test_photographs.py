@@ -14,7 +14,7 @@ from kdltr.data.records import DataError, Pair, Word
 from kdltr.evaluation.photographs import load_photographs
 from kdltr.generator.synthetic import generate
 from kdltr.results import read_result
-from kdltr.workflow import tidy
+from kdltr.results.report.page import figures
 from kdltr.workflow.notebook import run_notebook
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,6 @@ def test_the_pictures_stay_in_a_folder_that_is_neither_published_nor_reported(
 
     pictures = [path for path in results.rglob("*.png")]
     assert pictures == [results / "10_photographs/words.png"]
+    assert not figures(results, "10_photographs")
     outputs = [o for cell in nbformat.read(executed, 4).cells for o in cell.get("outputs", ())]
     assert "image/png" not in json.dumps(outputs)
-    state = [results / "10_photographs"]  # a run's own folder, by default
-    assert not tidy._is_published(pictures[0], results, state)

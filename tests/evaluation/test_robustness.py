@@ -9,19 +9,10 @@ from PIL import Image
 from kdltr.data.corruptions import KINDS, corruption, degrade
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import UpsampleBicubic, load_readers
-from kdltr.evaluation.robustness import (
-    degraded,
-    read_tables,
-    sweep,
-)
+from kdltr.evaluation.robustness import degraded, read_tables, sweep
 from kdltr.models import create_model
-from kdltr.results import (
-    accuracies,
-    collect_tables,
-    read_predictions,
-    recompute,
-    write_predictions,
-)
+from kdltr.results import accuracies, collect_tables, recompute
+from kdltr.results.rows import read_predictions, write_predictions
 
 BLUR, NOISE, JPEG, RESOLUTION = (
     KINDS[kind].title for kind in ("gaussian_blur", "gaussian_noise", "jpeg", "resolution"))

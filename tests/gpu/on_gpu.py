@@ -18,7 +18,18 @@ TOYS = {
     "parseq": {"width": 32, "depth": 2, "heads": 2, "decoder_heads": 2, "dropout": 0.0},
     "abinet": CONVOLUTIONAL,
     "matrn": CONVOLUTIONAL | {"fusion_layers": 1, "masking": 0.0},
+    "crnn": {"widths": (16,) * 7, "hidden": 16},
+    "ppocr": {
+        "stem": 16, "widths": (16, 32, 32), "depths": (1, 2, 1), "squeezed": ((0,), (1,), ()),
+        "width": 32, "depth": 1, "heads": 2,
+    },
 }
+
+
+def pair(family: str) -> tuple[str, str]:
+    """Names of the small teacher and student."""
+    small = "ppocr" if family == "ppocr" else f"{family}_nano"
+    return small, f"{small}_ltr"
 
 
 def error(found: torch.Tensor, expected: torch.Tensor) -> float:

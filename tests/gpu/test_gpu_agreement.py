@@ -8,7 +8,7 @@ from kdltr.losses.paths import PATH_SCORES, best_paths
 from kdltr.models import ModelOutput, create_model
 from kdltr.train.models import Distillation
 from tests.golden.fill import fill_state_dict
-from tests.gpu.on_gpu import DEVICE, TOYS, error, on_gpu
+from tests.gpu.on_gpu import DEVICE, TOYS, error, on_gpu, pair
 from tests.models.conftest import filled, golden
 
 pytestmark = on_gpu
@@ -17,12 +17,6 @@ NAMES = ["parseq", "parseq_ltr", "abinet", "abinet_ltr", "matrn", "matrn_ltr"]
 # by up to 1e-6 (PARSeq), 7e-4 (logits, vectors), 2e-3 (attention), 4e-6 (the distilled map).
 FLOAT32 = {"parseq": 1e-5, "logits": 5e-3, "semantic": 5e-3, "attention": 2e-2, "visual": 5e-5}
 TERMS = ["total", "visual", "semantic", "cross_entropy", "soft_logits"]
-
-
-@pytest.fixture(autouse=True)
-def float32_in_full(monkeypatch):
-    """Convolutions in float32 by default are in TF32, which has three digits."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -151,8 +145,7 @@ def test_a_training_step_has_the_cpus_terms_and_gradients(name):
     found = []
     for device in (torch.device("cpu"), DEVICE):
         torch.manual_seed(0)
-        teacher, student = (create_model(f"{name}_nano{which}", **TOYS[name])
-                            for which in ("", "_ltr"))
+        teacher, student = (create_model(model, **TOYS[name]) for model in pair(name))
         distillation = Distillation(student, DistillationCriterion.for_model(student))
         distillation.to(device, torch.float64).train()
         teacher.to(device, torch.float64).eval()

@@ -14,7 +14,7 @@ from kdltr.train import DistillConfig, PretrainConfig, distill, pretrain
 from kdltr.train.feed import Pictures
 from kdltr.train.models import Distillation
 from kdltr.train.watch import LossWatch
-from tests.gpu.on_gpu import DEVICE, TOYS, on_gpu
+from tests.gpu.on_gpu import DEVICE, TOYS, on_gpu, pair
 from tests.train.conftest import ABINET_SIZES, SIZES, toy  # noqa: F401 (a fixture)
 
 pytestmark = on_gpu
@@ -27,7 +27,7 @@ class Steps:
     def __init__(self, name: str, sizes: dict, compile: str = "no") -> None:
         torch.manual_seed(0)
         self.teacher, self.student = (
-            create_model(f"{name}_nano{which}", **sizes).to(DEVICE) for which in ("", "_ltr"))
+            create_model(model, **sizes).to(DEVICE) for model in pair(name))
         self.teacher.eval()
         criterion = DistillationCriterion.for_model(self.student)
         self.distillation = Distillation(self.student, criterion, compile).to(DEVICE).train()
@@ -51,7 +51,7 @@ class Steps:
         return terms, norm
 
 
-@pytest.mark.parametrize("name", ["parseq", "abinet", "matrn"])
+@pytest.mark.parametrize("name", TOYS)
 def test_a_step_in_bfloat16_is_near_float32s(name):
     """The nano sizes, without what is left to chance; all terms to a fiftieth, like the norm."""
     sizes = {"masking": 0.0} if name == "matrn" else {}
@@ -63,7 +63,7 @@ def test_a_step_in_bfloat16_is_near_float32s(name):
 
 
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
-@pytest.mark.parametrize("name", ["parseq", "abinet"])
+@pytest.mark.parametrize("name", ["parseq", "abinet", "ppocr"])
 def test_a_compiled_student_learns_the_same(name, mode):
     """Six steps: CUDA graphs are recorded in the second and replayed with other weights after."""
     torch._dynamo.reset()
@@ -72,7 +72,7 @@ def test_a_compiled_student_learns_the_same(name, mode):
     for step in range(6):
         expected, found = eager()[0], compiled()[0]
         for term, value in expected.items():
-            torch.testing.assert_close(found[term], value, rtol=2e-3, atol=1e-4,
+            torch.testing.assert_close(found[term], value, rtol=5e-3, atol=1e-4,
                                        msg=lambda said, at=(step, term): f"{at}: {said}")
     assert counters["stats"]["unique_graphs"] > 0
     assert counters["inductor"]["cudagraph_skips"] == 0
@@ -143,15 +143,25 @@ def test_waiting_is_noticed(no_waiting):
 
 
 @pytest.mark.parametrize("kept", ["fp32", "bf16", "recomputed", "in a file"])
-@pytest.mark.parametrize("name", ["parseq", "abinet", "matrn"])
+@pytest.mark.parametrize("name", TOYS)
 def test_no_step_of_a_distillation_waits(toy, tmp_path, no_waiting, name, kept):  # noqa: F811
-    sizes = SIZES if name == "parseq" else ABINET_SIZES
+    sizes = {"parseq": SIZES, "abinet": ABINET_SIZES, "matrn": ABINET_SIZES}.get(name)
+    sizes = {**sizes, "dropout": 0.1} if sizes else TOYS[name]
+    teacher, student = pair(name)
     far = {"log_every": 6, "validate_every": 100, "checkpoint_every": 100}
     how = {"teacher_outputs": kept} if kept != "in a file" else {"teacher_budget": 1e-9}
     settings = config(
-        toy, tmp_path, teacher=f"{name}_nano", student=f"{name}_nano_ltr", teacher_weights=None,
-        model={**sizes, "dropout": 0.1}, epochs=2, precision="bf16", accumulate=2, **how, **far,
+        toy, tmp_path, teacher=teacher, student=student, teacher_weights=None,
+        model=sizes, epochs=2, precision="bf16", accumulate=2, **how, **far,
     )
+    assert distill(settings).steps == 8
+    assert {2, 3, 4, 5, 6} <= {*no_waiting}
+
+
+def test_no_step_waits_for_the_camera(toy, tmp_path, no_waiting):  # noqa: F811
+    far = {"log_every": 6, "validate_every": 100, "checkpoint_every": 100, "epochs": 2}
+    settings = config(toy, tmp_path, camera={"data": 0.5}, mix={"data": 1.0}, steps_per_epoch=4,
+                      **far)
     assert distill(settings).steps == 8
     assert {2, 3, 4, 5, 6} <= {*no_waiting}
 

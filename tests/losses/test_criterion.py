@@ -158,13 +158,14 @@ def test_projector_width_by_name(name, width):
 
 @pytest.mark.parametrize("name", list_models())
 def test_one_criterion_for_every_registered_model(name):
-    """A model tells its width itself; the table repeats it for the names of the published ones."""
+    """Of a name it asks the model."""
     with torch.device("meta"):  # nothing is computed
         model = create_model(name)
         projector = DistillationCriterion.for_model(model).semantic_loss
         assert projector.rnn.input_size == model.semantic_width
-        if "nano" not in name:
-            assert DistillationCriterion.for_model(name).semantic_loss.width == model.semantic_width
+    criterion = DistillationCriterion.for_model(name)
+    assert criterion.semantic_loss.width == model.semantic_width
+    assert criterion.decoding == model.decoding
 
 
 def test_projector_width_of_a_model():
@@ -175,8 +176,8 @@ def test_projector_width_of_a_model():
     assert by_width.rnn.input_size == 96 and by_width.rnn.hidden_size == 48
     with pytest.raises(ValueError, match="semantic_width"):
         DistillationCriterion.for_model(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="no published projector for 'parseq_nano_ltr'"):
-        DistillationCriterion.for_model("parseq_nano_ltr")
+    with pytest.raises(ValueError, match="unknown model 'parsek'"):
+        DistillationCriterion.for_model("parsek")
 
 
 def test_bad_options_are_refused():

@@ -21,6 +21,12 @@ TOY = {
     "encoder_layers": 1, "language_layers": 1, "key_channels": 16, "dropout": 0.0,
 }
 TOYS = {"abinet": TOY, "abinet_vision": TOY, "matrn": {**TOY, "fusion_layers": 1}}
+# Of those that read by CTC.
+CRNN = {"widths": (16,) * 7, "hidden": 16}
+PPOCR = {
+    "stem": 16, "widths": (16, 32, 32), "depths": (1, 2, 1), "squeezed": ((0,), (1,), ()),
+    "width": 32, "depth": 1, "heads": 2,
+}
 
 
 def golden(name: str) -> dict[str, torch.Tensor]:
@@ -55,6 +61,12 @@ def toy(name: str, checkpoint=None, **config):
     family, *student = name.split("_ltr")
     suffix = "_ltr" if student else ""
     return create_model(f"{family}_nano{suffix}", checkpoint, **{**TOYS[family], **config})
+
+
+def ctc_toy(family: str, student: bool = False, **config):
+    """A CTC recogniser of a few units."""
+    sizes = {"crnn": CRNN, "ppocr": PPOCR}[family]
+    return create_model(family + "_ltr" * student, **{**sizes, **config})
 
 
 def close(found: torch.Tensor, expected: torch.Tensor) -> None:

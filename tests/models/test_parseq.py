@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from kdltr.bench import plain
-from kdltr.bench.subject import words_of_length
+from kdltr.bench.lengths import words_of_length
 from kdltr.charset import ASCII94, END
 from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.models import create_model

@@ -10,7 +10,7 @@ from kdltr.checkpoint import CheckpointError
 from kdltr.losses import DistillationCriterion
 from kdltr.models import create_model, list_models
 from kdltr.train.models import Distillation
-from tests.models.conftest import toy
+from tests.models.conftest import ctc_toy, toy
 
 FAMILIES = ["abinet", "abinet_vision", "matrn"]
 ALL = [*FAMILIES, "parseq"]
@@ -39,10 +39,8 @@ def terms_of(teacher, student):
 
 
 def test_the_registry_holds_what_the_design_lists():
-    assert sorted(list_models()) == sorted(
-        f"{name}{nano}{student}" for name in ALL for nano in ("", "_nano")
-        for student in ("", "_ltr")
-    )
+    both = {f"{name}{nano}" for name in (*ALL, "crnn") for nano in ("", "_nano")} | {"ppocr"}
+    assert sorted(list_models()) == sorted(both | {f"{name}_ltr" for name in both})
 
 
 @pytest.mark.parametrize("size", ["", "_nano"])
@@ -77,6 +75,19 @@ def test_nano_models_train_in_bfloat16(name):
     for model in (teacher, student):
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         assert gradients and all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("family", ["crnn", "ppocr"])
+def test_recognisers_by_ctc_train_in_bfloat16_and_every_part_learns(family):
+    torch.manual_seed(0)
+    teacher, student = ctc_toy(family), ctc_toy(family, student=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        distillation, terms = terms_of(teacher, student)
+    assert all(term.isfinite() and term > 0 for term in terms.values())
+    assert all(term.dtype == torch.float32 for term in terms.values())
+    terms["total"].backward()
+    for name, parameter in distillation.named_parameters():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
 
 
 @pytest.mark.parametrize("name", FAMILIES)

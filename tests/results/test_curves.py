@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kdltr.results.figures.curves import dots, image_grid, level_curves
-from kdltr.results.figures.plots import COLOURS
+from kdltr.results.figures.style import COLOURS
 
 METHODS = ["teacher on HR", "bicubic", "distilled"]
 TABLE = pd.DataFrame(

@@ -5,7 +5,7 @@ import pandas as pd
 
 from kdltr.evaluation import calibration, confusion
 from kdltr.results.figures import diagnostics as figures
-from kdltr.results.figures.plots import WRONG
+from kdltr.results.figures.style import WRITTEN
 
 WORDS = pd.DataFrame({
     "label": ["cat", "dog", "bird", "fish"], "reading": ["cot", "dog", "bird", "fist"],
@@ -21,7 +21,8 @@ def test_a_row_of_maps_shows_each_character_in_its_colour():
     drawn = [axes for axes in figure.axes if axes.images]
     assert len(drawn) == 3 + 2
     assert [axes.get_title(loc="center") for axes in figure.axes[1:3]] == ["c", "o"]
-    assert [axes.title.get_color() == WRONG for axes in figure.axes[1:3]] == [False, True]
+    colours = [axes.title.get_color() for axes in figure.axes[1:3]]
+    assert colours == [WRITTEN[right]["color"] for right in (True, False)]
 
 
 def test_reliability_shows_every_bin_and_its_share_of_the_images():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from kdltr.results.figures import plots
+from kdltr.results.figures import plots, style
 
 IMAGE = np.zeros((8, 16, 3), np.uint8)
 
@@ -15,29 +15,25 @@ def texts(figure):
     return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
-@pytest.mark.parametrize(
-    ("reading", "label", "expected"),
-    [
-        ("word", "word", "word"),
-        ("Word!", "word", "Word!"),  # case and punctuation do not count
-        ("ward", "word", "w[a]rd"),
-        ("wrd", "word", "w[·]rd"),
-        ("wor", "word", "wor[·]"),
-        ("words", "word", "word[s]"),
-        ("", "ab", "[·][·]"),
-        ("x-y", "xy", "x-y"),
-    ],
-)
-def test_wrong_characters_are_marked(reading, label, expected):
-    marked = plots.marked(reading, label)
-    assert "".join(c if right else f"[{c}]" for c, right in marked) == expected
-
-
 def test_the_caption_travels_in_the_file(tmp_path):
     shown = plots.save(plots.contact_sheet([(IMAGE, IMAGE, "a$b")]), tmp_path / "a/b.png", "Wörter")
     with Image.open(tmp_path / "a/b.png") as image:
         assert image.info["Description"] == "Wörter"
     assert shown.data == (tmp_path / "a/b.png").read_bytes()
+
+
+def test_a_saved_figure_has_few_colours_and_none_is_far_off(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (16, 64, 3), np.uint8)
+    row = {"lr": noise, "hr": noise // 2, "label": "cat", "distilled": "cot"}
+    figure = plots.examples([row], ["distilled"])
+    figure.savefig(tmp_path / "full.png", dpi=plots.DPI)
+    plots.save(figure, tmp_path / "saved.png", "")
+    full, saved = (Image.open(tmp_path / f"{name}.png") for name in ("full", "saved"))
+    assert saved.mode == "P" and saved.size == full.size
+    off = np.abs(np.subtract(full.convert("RGB"), saved.convert("RGB"), dtype=int))
+    assert off.max() < 32 and off.mean() < 4
+    sizes = [(tmp_path / f"{name}.png").stat().st_size for name in ("full", "saved")]
+    assert sizes[1] < 0.6 * sizes[0]
 
 
 def test_a_contact_sheet_shows_lr_left_of_hr():
@@ -81,7 +77,8 @@ def test_examples_colour_what_is_wrong():
     row = {"lr": IMAGE, "hr": IMAGE, "label": "cat", "bicubic": "cot", "distilled": "cat"}
     figure = plots.examples([row], ["bicubic", "distilled"])
     assert "".join(texts(figure)) == "catcotcat"
-    red = [t.get_text() for axes in figure.axes for t in axes.texts if t.get_color() == plots.WRONG]
+    wrong = style.WRITTEN[False]["color"]
+    red = [t.get_text() for axes in figure.axes for t in axes.texts if t.get_color() == wrong]
     assert red == ["o"]
 
 

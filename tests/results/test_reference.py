@@ -1,4 +1,4 @@
-"""What is committed: tables follow from predictions, links lead somewhere, weights are small."""
+"""What is committed: tables follow from predictions, links lead somewhere, all of it is small."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,11 @@ from kdltr.evaluation.scores import PROTOCOL
 from kdltr.results import AVERAGE, read_result, recompute
 
 ROOT = Path(__file__).parents[2]
-RESULTS = [path for path in sorted(ROOT.glob("results/reference/*/*.json"))
+REFERENCE = ROOT / "results/reference"
+RESULTS = [path for path in sorted(REFERENCE.glob("*/*.json"))
            if "predictions" in read_result(path).document["files"]]  # fmt: skip
+each_report = pytest.mark.parametrize("path", sorted(REFERENCE.glob("*/report.html")),
+                                      ids=lambda path: path.parent.name)  # fmt: skip
 
 
 def key(row):
@@ -38,11 +41,30 @@ def test_there_are_such_tables():
     assert {"04_textzoom", "05_benchmarks", "06_robustness"} <= {path.stem for path in RESULTS}
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("results/reference/*/report.html")),
-                         ids=lambda path: path.parent.name)  # fmt: skip
-def test_links_of_a_report_lead_to_files_beside_it(path):
-    links = set(re.findall(r'href="(?!#|https?:|data:)([^"#]+)', path.read_text(encoding="utf-8")))
+@each_report
+def test_a_report_is_of_the_results_beside_it_and_its_links_lead_to_committed_files(path):
+    text = path.read_text(encoding="utf-8")
+    links = set(re.findall(r'href="(?!#|https?:|data:)([^"#]+)', text))
     assert links and not [link for link in links if not (path.parent / link).is_file()]
+    assert all((path.parent / link).resolve().parent == ROOT / "notebooks" for link in links)
+    for result in path.parent.glob("*.json"):
+        assert f'id="{read_result(result).document["run"]}"' in text
+
+
+@each_report
+def test_a_report_is_small_enough_for_a_phone(path):
+    assert path.stat().st_size <= 3e6
+
+
+def test_nothing_is_committed_that_the_reports_and_readme_do_not_need():
+    files = [path for path in REFERENCE.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 8e6
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in files:
+        name = path.relative_to(ROOT).as_posix()
+        table = path.name.endswith((".json", ".csv", ".predictions.csv.gz", "report.html"))
+        assert name in readme if path.suffix == ".png" else table, name
+        assert not path.name.endswith(".predictions.csv"), name
 
 
 def test_shipped_weights_with_their_cards_are_small():

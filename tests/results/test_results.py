@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from kdltr import files
-from kdltr.data import lmdb as stores
-from kdltr.data.records import DataError
+from kdltr.data import hashes
 from kdltr.evaluation.scores import score, wilson
 from kdltr.results import (
     PROTOCOL,
@@ -19,24 +18,17 @@ from kdltr.results import (
     benchmark_figure,
     beside_published,
     collect,
-    data_hash,
-    data_hashes,
-    environment,
     git_state,
     published,
     published_accuracy,
     published_counts,
-    published_wide,
-    read_predictions,
     read_result,
     recompute,
-    record,
     separate,
-    to_markdown,
     wide,
-    write_predictions,
     write_result,
 )
+from kdltr.results.rows import read_predictions, write_predictions
 
 # Words that a careless CSV loses: missing-value names, numbers, quotes, breaks, spaces, nothing.
 AWKWARD = ["NA", "nan", "null", "", "007", "1e5", "True", 'a,"b"', "two\nlines", "\r", " x ", "né",
@@ -85,7 +77,10 @@ def test_rows_are_recomputed_from_saved_predictions(tmp_path, predictions):
 
 def test_words_survive_the_file(tmp_path):
     frame = collect({"m": {"NA": scores_of(AWKWARD, AWKWARD[::-1])}}, "parseq")
-    write_predictions(tmp_path / "p.csv", frame)
+    for name in ("p.csv", "p.csv.gz", "q.csv.gz"):
+        write_predictions(tmp_path / name, frame)
+    assert (tmp_path / "p.csv.gz").read_bytes() == (tmp_path / "q.csv.gz").read_bytes()
+    pd.testing.assert_frame_equal(read_predictions(tmp_path / "p.csv.gz"), frame)
     again = read_predictions(tmp_path / "p.csv")
     assert list(again["label"]) == AWKWARD and list(again["reading"]) == AWKWARD[::-1]
     assert list(again["confidence"]) == list(frame["confidence"])  # every bit
@@ -140,7 +135,7 @@ def test_a_result_says_how_it_came_about(tmp_path, predictions):
     data = {"data/x": {"sha256": "0" * 64, "samples": 4}}
     path = write_result(
         tmp_path / "quick" / "04_textzoom.json", rows,
-        {"data": environment.ROOT / "data" / "x", "sizes": (1, np.int64(2)),
+        {"data": hashes.ROOT / "data" / "x", "sizes": (1, np.int64(2)),
          "rate": np.float32(0.5), "elsewhere": "/somewhere/else", "word": "a/b"},
         seed=3, data_hashes=data, wall_time=12.5, predictions=predictions, extra={"p": 0.01})
     result = read_result(path)
@@ -161,31 +156,15 @@ def test_a_result_says_how_it_came_about(tmp_path, predictions):
     assert list(table["value"]) == pytest.approx([row.value for row in rows])
     assert json.loads(table["extra"][0]) == {"correct": 2}
     assert sorted(file.name for file in path.parent.iterdir()) == [
-        "04_textzoom.csv", "04_textzoom.json", "04_textzoom.predictions.csv"]
-
-
-def test_many_predictions_are_compressed_in_place_of_the_plain_file(
-    tmp_path, predictions, monkeypatch
-):
-    rows = recompute(predictions)
-    write_result(tmp_path / "a.json", rows, {}, predictions=predictions)
-    monkeypatch.setattr(record, "COMPRESSED_FROM", len(predictions))
-    path = write_result(tmp_path / "a.json", rows, {}, predictions=predictions)
-    packed = tmp_path / "a.predictions.csv.gz"
-    assert not (tmp_path / "a.predictions.csv").exists()
-    assert packed.read_bytes()[:2] == b"\x1f\x8b"
-    assert recompute(read_result(path).predictions()) == rows
-    before = packed.read_bytes()
-    write_result(path, rows, {}, predictions=predictions)
-    assert packed.read_bytes() == before  # no time of day in it
+        "04_textzoom.csv", "04_textzoom.json", "04_textzoom.predictions.csv.gz"]
 
 
 def test_swapped_or_missing_predictions_are_noticed(tmp_path, predictions):
     path = write_result(tmp_path / "a.json", recompute(predictions), {}, predictions=predictions)
-    write_predictions(tmp_path / "a.predictions.csv", predictions[:4])
+    write_predictions(tmp_path / "a.predictions.csv.gz", predictions[:4])
     with pytest.raises(ResultError, match="found another file; run the notebook again"):
         read_result(path).predictions()
-    (tmp_path / "a.predictions.csv").unlink()
+    (tmp_path / "a.predictions.csv.gz").unlink()
     with pytest.raises(ResultError, match="found nothing"):
         read_result(path).predictions()
     with pytest.raises(ResultError, match="saved no predictions"):
@@ -256,34 +235,12 @@ def test_git_state_is_of_this_repository_alone(tmp_path):
     assert git_state(tmp_path / "inside") == (None, None)
 
 
-def test_data_hash_is_of_the_records_in_order(tmp_path):
-    rng = np.random.default_rng(0)
-    records = [(rng.integers(0, 256, (8, 12, 3), dtype=np.uint8),
-                rng.integers(0, 256, (4, 6, 3), dtype=np.uint8), word) for word in ("a", "bc")]
-    stores.write_pairs(tmp_path / "a", records)
-    found = data_hash(tmp_path / "a")
-    assert found["samples"] == 2 and len(found["sha256"]) == 64
-    stores.lmdb_to_folder(tmp_path / "a", tmp_path / "folder")
-    assert data_hash(tmp_path / "folder") == found  # same records, other storage
-    stores.write_pairs(tmp_path / "b", records[::-1])
-    other = [(*records[0][:2], "A"), records[1]]
-    stores.write_pairs(tmp_path / "c", other)
-    hashes = data_hashes([tmp_path / name for name in "abc"])
-    assert len({entry["sha256"] for entry in hashes.values()}) == 3
-    stores.write_words(tmp_path / "words", [(image, word) for image, _, word in records])
-    assert data_hash(tmp_path / "words")["samples"] == 2
-    assert environment.portable(environment.ROOT / "data" / "x") == "data/x"
-    with pytest.raises(DataError):
-        data_hash(tmp_path / "none")
-
-
 def test_published_figures_are_the_papers():
     assert published_counts() == {"easy": 1619, "medium": 1411, "hard": 1343, "average": 4373}
     assert published_accuracy("parseq_nano_ltr", "distilled", "average") == 78.23
     assert published_accuracy("abinet", "bicubic", "hard") == 42.81
     assert published_accuracy("parseq", "fine-tuned", "easy") is None
     assert published_accuracy("crnn", "bicubic", "easy") is None
-    assert published_wide(["PARSeq"]).loc[("PARSeq", "Ours"), "easy"] == 90.36
     copy = published("textzoom")
     copy["easy"] = 0  # nobody changes the published figures
     assert published_accuracy("parseq", "bicubic", "easy") == 90.36
@@ -319,14 +276,3 @@ def test_benchmarks_stand_beside_what_the_teachers_state_on_the_same_variant():
     assert list(table["verdict"]) == [
         "reproduced", "not reproduced", "", "", "different model", "", "different data"]
     assert list(table["published"].dropna()) == [95.8, 97.9, 95.8, 98.61]
-
-
-def test_markdown():
-    table = pd.DataFrame({"method": ["a|b", "c"], "easy": [1.005, np.nan], "n": [3, 4],
-                          "difference": [-1.5, 2.0]})
-    text = to_markdown(table, digits={"easy": 1, "difference": 2}, caption="How.")
-    assert text.splitlines() == [
-        "| method | easy | n | difference |", "|---|--:|--:|--:|",
-        "| a\\|b | 1.0 | 3 | −1.50 |", "| c | – | 4 | 2.00 |", "", "How."]
-    assert to_markdown(published_wide(["ABINet"])).splitlines()[2].startswith(
-        "| ABINet | Bicubic | 77.52 |")

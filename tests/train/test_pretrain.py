@@ -1,5 +1,6 @@
 """Training a teacher: every part is supervised, it resumes, and it may start from a relative."""
 
+import csv
 import importlib
 import logging
 
@@ -10,8 +11,11 @@ from kdltr.checkpoint import CheckpointError, read_weights, save_weights
 from kdltr.data import DataError
 from kdltr.evaluation.evaluate import evaluate
 from kdltr.generator.render_shards import write_shards
+from kdltr.losses import ctc_loss
 from kdltr.models import create_model
 from kdltr.train import PretrainConfig, ResumeError, pretrain
+from kdltr.train.feed import Pictures
+from tests.models.conftest import CRNN
 from tests.train.conftest import ABINET_SIZES as SIZES
 
 
@@ -30,6 +34,19 @@ def test_every_part_of_abinet_is_trained(tmp_path):
     trained = read_weights(tmp_path / "last.safetensors")
     for part in ("vision.cls", "language.cls", "alignment.cls", "vision.backbone.resnet.conv1"):
         assert not torch.equal(trained[f"{part}.weight"], start[f"{part}.weight"]), part
+
+
+def test_a_recogniser_by_ctc_is_trained_by_its_own_loss(tmp_path):
+    result = pretrain(config(tmp_path, model="crnn_nano", settings=CRNN))
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        first = next(csv.DictReader(file))
+    torch.manual_seed(42)
+    model = create_model("crnn_nano", **CRNN)
+    images, drawn = next(Pictures(config(tmp_path), model.image_size).batches(0))
+    labels, lengths = model.charset.encode([model.charset.filter(word) for word in drawn], 26)
+    expected = ctc_loss(model(images.float() / 255).logits, labels, lengths)
+    assert float(first["cross_entropy"]) == pytest.approx(expected.item(), rel=1e-5)
+    assert result.steps == 4
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
@@ -110,6 +127,11 @@ def test_a_student_learns_from_lr_pictures_and_may_start_from_weights(tmp_path, 
 def test_shards_of_a_size_the_model_does_not_read_stop_the_run(tmp_path, shards):
     with pytest.raises(DataError, match="expected hr pictures"):
         pretrain(config(tmp_path, model="abinet_nano_ltr", shards=shards))
+
+
+def test_a_test_split_is_refused(tmp_path):
+    with pytest.raises(DataError, match="found 'test/hard', a test split; train on train1"):
+        pretrain(config(tmp_path, split="test/hard"))
 
 
 def test_the_training_pass_alone_is_compiled(tmp_path, monkeypatch):

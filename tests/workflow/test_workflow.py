@@ -228,8 +228,7 @@ def check_idle_then_changed(project: Path) -> None:
     assert (project / "results/tiny/count.superseded/state.json").exists()
     published = tidy.publish("tiny", project)
     names = sorted(str(p.relative_to(published)) for p in published.rglob("*") if p.is_file())
-    assert names == ["count.json", "notebooks/count.ipynb", "notebooks/total.ipynb", "total.json"]
-    assert str(project) not in (published / "notebooks/count.ipynb").read_text()
+    assert names == ["count.json", "total.json"]
     tidy.clean("tiny", project)
     assert not (project / "results/tiny").exists() and published.exists()
 
@@ -334,26 +333,34 @@ def test_a_job_of_another_machine_that_shows_life_stops_the_run(tmp_path):
     assert end_recorded(tmp_path) == 0 and not path.exists()
 
 
-def test_large_notebooks_are_published_without_images_never_left_out(tmp_path, monkeypatch):
-    data = {"image/png": "A" * 5000, "text/plain": ["<Image> of 3 µm"]}
-    text = json.dumps({"cells": [
-        {"cell_type": "markdown", "source": ["# One"]},
-        {"cell_type": "code", "source": [], "outputs": [
-            {"output_type": "display_data", "data": data}, {"output_type": "stream", "text": "x"}]},
-    ]})  # fmt: skip
-    path, copy = tmp_path / "one.ipynb", tmp_path / "copy/one.ipynb"
-    path.write_text(text, encoding="utf-8")
-    tidy._copy(path, copy, tmp_path)
-    assert copy.read_text(encoding="utf-8") == text  # a small one keeps them
-    monkeypatch.setattr(tidy, "LARGEST_NOTEBOOK", 4000)
-    assert tidy._is_published(path, tmp_path, [])
-    tidy._copy(path, copy, tmp_path)
-    expected = json.loads(text)
-    del expected["cells"][1]["outputs"][0]["data"]["image/png"]
-    assert json.loads(copy.read_text(encoding="utf-8")) == expected
-    monkeypatch.setattr(tidy, "LARGEST_NOTEBOOK", 100)
-    with pytest.raises(WorkflowError, match=r"one\.ipynb: expected at most 100 bytes"):
-        tidy._copy(path, copy, tmp_path)
+def test_tables_the_report_and_what_readme_shows_are_published(project):
+    folder = project / "results/tiny"
+    files = {
+        "count.json": f'"{project}/data/x"', "total.json": "{}", "total.csv": "1",
+        "report.html": '<a href="notebooks/count.ipynb">', "figures/count-a.png": "a",
+        "figures/count-b.png": "b", "notebooks/count.ipynb": "{}", "count/state.json": "{}",
+        "count.safetensors": "0", ".hidden.json": "{}",
+    }  # fmt: skip
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    (folder / "total.predictions.csv.gz").write_bytes(b"\x1f\x8b\x00")
+    readme = project / "README.md"
+    readme.write_text("![a](results/reference/tiny/figures/count-a.png)")
+    published = tidy.publish("tiny", project)
+    kept = {str(p.relative_to(published)): p for p in published.rglob("*") if p.is_file()}
+    assert sorted(kept) == ["count.json", "figures/count-a.png", "report.html", "total.csv",
+                            "total.json", "total.predictions.csv.gz"]  # fmt: skip
+    assert kept["count.json"].read_text() == '"data/x"'
+    assert kept["report.html"].read_text() == '<a href="../../../notebooks/count.ipynb">'
+    assert kept["total.predictions.csv.gz"].read_bytes() == b"\x1f\x8b\x00"
+    readme.write_text("![c](results/reference/tiny/figures/count-c.png)")
+    with pytest.raises(WorkflowError, match=r"tiny/figures/count-c\.png missing \(README"):
+        tidy.publish("tiny", project)
+    (folder / "total.json").unlink()
+    with pytest.raises(WorkflowError, match=r"tiny/total\.json missing; run `make tiny` first"):
+        tidy.publish("tiny", project)
+    assert all(path.exists() for path in kept.values())  # the committed copy is as it was
 
 
 def test_one_lock_per_profile(tmp_path):

@@ -6,13 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from kdltr.results.figures.plots import COLOURS, MUTED
-
-MARKERS = "osD^vP*"
+from kdltr.results.figures import style
 
 
 def level_curves(
@@ -32,44 +28,30 @@ def level_curves(
         published: the paper's curves for a panel of their own: a column `level` and one a method,
             in percent.
     """
-    panels = list(table.groupby("recogniser", sort=False))
-    columns = len(panels) + (published is not None)
-    figure = Figure(figsize=(0.5 + 2.7 * columns, 3.1), layout="constrained")
-    places = figure.subplots(1, columns, squeeze=False, sharey=True)[0]
-    for (recogniser, part), axes in zip(panels, places, strict=False):
+    parts = list(table.groupby("recogniser", sort=False))
+    columns = len(parts) + (published is not None)
+    figure, places = style.panels(0.5 + 2.7 * columns, 3.1, 1, columns, sharey=True)
+    for (recogniser, part), axes in zip(parts, places[0], strict=False):
         levels = list(part["level"].unique())
         for method, curve in part.groupby("method", sort=False):
             x = [levels.index(step) for step in curve["level"]]
-            number = methods.index(method)
-            look = {"color": COLOURS[number % len(COLOURS)]}
-            axes.fill_between(x, curve["low"], curve["high"], alpha=0.15, lw=0, **look)
-            axes.plot(x, curve["accuracy"], marker=MARKERS[number], ms=4, label=method, **look)
-        _finish(axes, recogniser, levels, level)
+            look = style.look(methods.index(method))
+            axes.fill_between(x, curve["low"], curve["high"], alpha=0.15, lw=0, color=look["color"])
+            axes.plot(x, curve["accuracy"], ms=4, label=method, **look)
+        axes.set_xticks(range(len(levels)), levels)
+        style.tidy(axes, recogniser, percent="y", xlabel=level, ylim=(0, 1))
     if published is not None:
-        steps = [f"{step:g}" for step in published["level"]]
+        axes, steps = places[0, -1], [f"{step:g}" for step in published["level"]]
         for method in published.columns.drop("level"):
             ours = {"color": "black", "marker": "o", "ms": 4, "label": f"{method} (published)"}
-            other = {"color": MUTED, "lw": 1, "ls": "--", "label": "two-stage (published)"}
-            axes = places[-1]
+            other = {"color": style.MUTED, "lw": 1, "ls": "--", "label": "two-stage (published)"}
             axes.plot(range(len(steps)), published[method] / 100,
                       **(ours if method == "Ours" else other))  # fmt: skip
-        _finish(places[-1], "published, data not stated", steps, level)
-    places[0].set(ylabel="words read right", ylim=(0, 1))
-    places[0].yaxis.set_major_formatter(PercentFormatter(1.0))
-    handles = {text: handle for axes in places
-               for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}  # fmt: skip
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=len(handles),
-                  fontsize=8, frameon=False)  # fmt: skip
+        axes.set_xticks(range(len(steps)), steps)
+        style.tidy(axes, "published, data not stated", xlabel=level)
+    places[0, 0].set_ylabel("words read right")
+    style.legend(figure)
     return figure
-
-
-def _finish(axes: Axes, title: str, levels: Sequence[str], level: str) -> None:
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.set_xticks(range(len(levels)), levels)
-    axes.set_xlabel(level)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
-    axes.set_axisbelow(True)
 
 
 def dots(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
@@ -80,29 +62,20 @@ def dots(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
         methods: as of `level_curves`.
     """
     lines, shown = list(table["line"].unique()), set(table["method"])
-    panels = list(table.groupby("recogniser", sort=False))
-    size = 2.0 + 2.6 * len(panels), 0.9 + 0.28 * len(lines)
-    figure = Figure(figsize=size, layout="constrained")
-    places = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
-    for (recogniser, part), axes in zip(panels, places, strict=True):
+    parts = list(table.groupby("recogniser", sort=False))
+    size = 2.0 + 2.6 * len(parts), 0.9 + 0.28 * len(lines)
+    figure, places = style.panels(*size, 1, len(parts), sharex=True, sharey=True)
+    for (recogniser, part), axes in zip(parts, places[0], strict=True):
         for number, method in enumerate(methods):
-            if method not in shown:
-                continue
-            rows = part[part["method"] == method].set_index("line").reindex(lines)
-            y = np.arange(len(lines)) + (number - (len(methods) - 1) / 2) * 0.2
-            errors = rows["accuracy"] - rows["low"], rows["high"] - rows["accuracy"]
-            axes.errorbar(rows["accuracy"], y, xerr=errors, fmt=MARKERS[number], ms=4, lw=1,
-                          color=COLOURS[number % len(COLOURS)], label=method)  # fmt: skip
-        axes.set_title(recogniser, loc="left", fontsize=10)
-        axes.set(xlim=(-0.02, 1), xlabel="words read right")
-        axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="both", color="#e5e7eb", linewidth=0.8)
-        axes.set_axisbelow(True)
-    places[0].set_yticks(range(len(lines)), lines)
-    places[0].invert_yaxis()
-    figure.legend(*places[0].get_legend_handles_labels(), loc="outside upper left",
-                  ncols=len(methods), fontsize=8, frameon=False)  # fmt: skip
+            if method in shown:
+                rows = part[part["method"] == method].set_index("line").reindex(lines)
+                y = style.side_by_side(len(lines), number, len(methods), 0.2)
+                axes.errorbar(rows["accuracy"], y, xerr=style.interval(rows), ls="none", ms=4,
+                              elinewidth=1, label=method, **style.look(number))  # fmt: skip
+        style.tidy(axes, recogniser, "x", "both", xlabel="words read right", xlim=(-0.02, 1))
+    places[0, 0].set_yticks(range(len(lines)), lines)
+    places[0, 0].invert_yaxis()
+    style.legend(figure)
     return figure
 
 
@@ -113,14 +86,10 @@ def image_grid(rows: Mapping[str, Sequence[tuple[str, np.ndarray]]]) -> Figure:
         rows: by title, (caption, image (H, W, 3) uint8) from left to right.
     """
     columns = max(len(row) for row in rows.values())
-    figure = Figure(figsize=(1.5 + 1.35 * columns, 0.55 * len(rows) + 0.1), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
+    figure, axes = style.pictures(1.5 + 1.35 * columns, 0.55 * len(rows) + 0.1, len(rows), columns)
     for (title, row), places in zip(rows.items(), axes, strict=True):
-        for place in places:
-            place.set_axis_off()
         for (caption, image), place in zip(row, places, strict=False):
-            place.imshow(image, extent=(0, 4, 0, 1), interpolation="nearest", aspect="equal")
-            place.set_title(caption, fontsize=7, loc="left", pad=2, color=MUTED)
+            style.word(place, image, caption, fontsize=7, loc="left", color=style.MUTED)
         places[0].text(-0.08, 0.5, title, ha="right", va="center", fontsize=8,
                        transform=places[0].transAxes)  # fmt: skip
     return figure

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kdltr.results import Row
 
@@ -43,6 +44,11 @@ class Line:
 
     cells: tuple[Cell, ...]
     muted: bool = False
+
+    @classmethod
+    def of(cls, *values: Any, muted: bool = False) -> Line:
+        """A line of cells, rows (measured), texts, counts and None (a gap)."""
+        return cls(tuple(map(_cell, values)), muted)
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,14 @@ def number(value: float | None, unit: str = "", sign: bool = False, small: str =
     if value is None or value != value:
         return Cell(GAP)
     return Cell(quantity(value, unit, sign), float(value), small)
+
+
+def _cell(value: Any) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    if isinstance(value, str):
+        return Cell(value or GAP)
+    return measured(value) if isinstance(value, Row) else number(value, "count")
 
 
 def measured(row: Row, with_unit: bool = False) -> Cell:

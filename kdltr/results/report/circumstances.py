@@ -8,19 +8,17 @@ from typing import Any
 import yaml
 
 from kdltr.results import Result
-from kdltr.results.report.cells import GAP, Cell, Line, Table, number
+from kdltr.results.report.cells import GAP, Cell, Line, Table
 
 
 def runs_table(results: Sequence[Result], links: Mapping[str, str]) -> Table:
     """When each run was written, from which code, how long it took."""
     lines = tuple(
-        Line((Cell(d["run"], link=links.get(d["run"])),
-              Cell(d["date"].replace("T", " ").removesuffix("+00:00")),
-              Cell(duration(d["wall_time"]), d["wall_time"]),
-              Cell(GAP) if d["seed"] is None else Cell(str(d["seed"]), d["seed"]),
-              Cell((d["commit"] or "outside git")[:12]),
-              Cell({True: "yes", False: "no", None: GAP}[d["dirty"]]),
-              number(d["hardware"]["threads"], "count")))
+        Line.of(Cell(d["run"], link=links.get(d["run"])),
+                d["date"].replace("T", " ").removesuffix("+00:00"),
+                Cell(duration(d["wall_time"]), d["wall_time"]), d["seed"],
+                (d["commit"] or "outside git")[:12],
+                {True: "yes", False: "no", None: GAP}[d["dirty"]], d["hardware"]["threads"])
         for d in (result.document for result in results)
     )  # fmt: skip
     columns = ("run", "written (UTC)", "wall time", "seed", "commit", "changed since", "threads")
@@ -35,11 +33,8 @@ def data_table(results: Sequence[Result]) -> Table:
         for path, entry in result.document["data"].items():
             key = (path, entry["samples"], entry["sha256"])
             readers.setdefault(key, []).append(result.document["run"])
-    lines = tuple(
-        Line((Cell(path), number(samples, "count"), Cell(", ".join(runs)),
-              Cell(sha256, kind="hash")))
-        for (path, samples, sha256), runs in sorted(readers.items())
-    )  # fmt: skip
+    lines = tuple(Line.of(path, samples, ", ".join(runs), Cell(sha256, kind="hash"))
+                  for (path, samples, sha256), runs in sorted(readers.items()))  # fmt: skip
     return Table("Data", ("data set", "records", "read by", "sha256"), lines,
                  "The hash is of the records in order, images as stored.")  # fmt: skip
 

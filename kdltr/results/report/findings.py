@@ -12,7 +12,6 @@ from kdltr.results.report.claims import PaperClaim, paper_claims
 from kdltr.results.report.tables import verdict_cell, words_of
 from kdltr.results.tables import family
 
-NOT_MEASURED = "not measured here"
 JUDGED = ("reproduced", "not reproduced")
 VERDICTS = {
     "reproduced": "within 1.5 points of the published figure on the paper's words, with its "
@@ -20,7 +19,6 @@ VERDICTS = {
     "not reproduced": "further from it than that, on the same words",
     "different data": "measured on other words: the figure is neither confirmed nor contradicted",
     "different model": "measured with a recogniser of another size",
-    NOT_MEASURED: "no run of this profile asks it; the last column says what it would take",
 }  # fmt: skip
 
 
@@ -31,15 +29,14 @@ class Finding:
     Attributes:
         source: file in data/paper/ that holds the published figure; beside: what belongs to it.
         run: the run that measured it; on: the recogniser, and the words if not the paper's.
-        needs: what measuring it would take, where it is not measured.
     """
 
     text: str
     unit: str
     published: float | None
-    verdict: str
     source: str = ""
     beside: str = ""
+    verdict: str = ""
     measured: float | None = None
     low: float | None = None
     high: float | None = None
@@ -48,59 +45,45 @@ class Finding:
     here: str = ""
     run: str = ""
     on: str = ""
-    needs: str = ""
 
 
-def findings(results: Sequence[Result]) -> tuple[list[Finding], list[Finding]]:
-    """(the paper's claims, all of them; what the runs asked beyond the paper)."""
+def findings(results: Sequence[Result]) -> tuple[list[Finding], list[Finding], list[Finding]]:
+    """(the paper's claims that were measured, those that were not, what was asked beyond them)."""
     asked = [finding for result in results for finding in _asked(result)]
-    paper: list[Finding] = []
+    measured, alone = [], []
     for claim in paper_claims():
         answers = [f for f in asked if claim.asks and re.fullmatch(claim.asks, f.text)]
         asked = [finding for finding in asked if finding not in answers]
-        stated = _stated(claim)
+        stated = Finding(claim.text, claim.unit, claim.published, claim.source, claim.beside)
         answers = [replace(f, text=claim.text, source=claim.source,
                            on=_listed(re.match(r"\w+", f.text)[0], f.on)) for f in answers]
         answers += [f for result in results for f in _rows_of(claim, stated, result)]
         judged = [f for f in answers if f.verdict in JUDGED]  # a smaller model has no say beside it
-        paper += judged or answers or [replace(stated, needs=claim.needs)]
-    return (paper + [finding for finding in asked if finding.published is not None],
-            [finding for finding in asked if finding.published is None])  # fmt: skip
-
-
-def _stated(claim: PaperClaim) -> Finding:
-    """A claim of which nothing has been measured."""
-    return Finding(claim.text, claim.unit, claim.published, NOT_MEASURED, claim.source,
-                   claim.beside)  # fmt: skip
+        measured += judged or answers
+        alone += [] if answers else [stated]
+    measured += [finding for finding in asked if finding.published is not None]
+    return measured, alone, [finding for finding in asked if finding.published is None]
 
 
 def _asked(result: Result) -> Iterator[Finding]:
     """The claims that a notebook tested (`kdltr.evaluation.compare.claim`)."""
     for claim in result.document.get("extra", {}).get("claims", ()):
-        yield Finding(
-            text=claim["claim"], unit=claim.get("unit", "points"), published=claim["published"],
-            verdict=claim["verdict"], measured=claim["measured"], low=claim["low"],
-            high=claim["high"], p=claim["p"], n=claim["n"], here=claim["here"],
-            run=result.document["run"], on=words_of(result),
-        )  # fmt: skip
-
-
-def _listed(*parts: str) -> str:
-    return ", ".join(filter(None, parts))
+        same = {name: claim[name] for name in
+                ("published", "verdict", "measured", "low", "high", "p", "n", "here")}
+        yield Finding(claim["claim"], "points", run=result.document["run"], on=words_of(result),
+                      **same)  # fmt: skip
 
 
 def _rows_of(claim: PaperClaim, stated: Finding, result: Result) -> Iterator[Finding]:
     """`stated` with what the rows of a result measure of it."""
     run = result.document["run"]
-    wanted = [(w.table, w.metric, w.method, w.subset) for w in claim.rows]
     rows = [row for row in result.rows
-            if (row.table, row.metric, row.method, row.subset) in wanted
+            if (row.table, row.metric, row.method, row.subset) in claim.rows
             and family(row.recogniser) == claim.recogniser]  # fmt: skip
     if claim.unit == "count":
         for row in rows:
-            equal = abs(row.value - claim.published) <= claim.within
-            verdict = "reproduced" if equal else "not reproduced"
-            verdict = verdict if is_published_size(row.recogniser) else "different model"
+            equal = quantity(row.value, "count") == quantity(claim.published, "count")
+            verdict = JUDGED[not equal] if is_published_size(row.recogniser) else "different model"
             yield replace(stated, verdict=verdict, measured=row.value, run=run, on=row.recogniser)
         return
     same_data = result.document.get("extra", {}).get("same_data", False)
@@ -114,25 +97,27 @@ def _rows_of(claim: PaperClaim, stated: Finding, result: Result) -> Iterator[Fin
         )  # fmt: skip
 
 
+def _listed(*parts: str) -> str:
+    return ", ".join(filter(None, parts))
+
+
 def findings_table(
     title: str, found: Sequence[Finding], links: Mapping[str, str], note: str = ""
 ) -> Table:
-    """Findings as a table, on a phone a card for each.
+    """Findings as a table, on a phone a card for each; folded if none was measured.
 
     Args:
-        links: the executed notebook of each run, where there is one.
+        links: the notebook of each run, where there is one.
     """
     columns = ("claim", "published", "measured", "in these data", "verdict", "measured by")
-    lines = tuple(Line(
-        (Cell(f.text, small=f.beside),
-         _figure(f.published, f, small=f.source),
-         _figure(f.measured, f, small=_interval(f)),
-         Cell(f.here or GAP, small=_chance(f)),
-         verdict_cell(f.verdict),
-         Cell(f.run or f.needs, small=f.on, link=links.get(f.run))),
-        muted=f.measured is None,
+    lines = tuple(Line.of(
+        Cell(f.text, small=f.beside), _figure(f.published, f, small=f.source),
+        _figure(f.measured, f, small=_interval(f)), Cell(f.here or GAP, small=_chance(f)),
+        verdict_cell(f.verdict), Cell(f.run or GAP, small=f.on, link=links.get(f.run)),
     ) for f in found)  # fmt: skip
-    table = Table(title, columns, lines, note, PROTOCOL, cards=True)
+    measured = any(f.run for f in found)
+    table = Table(title, columns, lines, note, PROTOCOL if measured else "", folded=not measured,
+                  cards=True)  # fmt: skip
     return table.without_empty_columns()
 
 
@@ -150,8 +135,7 @@ def _interval(finding: Finding) -> str:
     if finding.low is None:
         return ""
     ends = between(finding.low, finding.high, finding.unit, sign=finding.unit == "points")
-    images = f"n = {quantity(finding.n, 'count')}"
-    return f"{_together(ends)}; {_together(images)}"
+    return "; ".join(map(_together, (ends, f"n = {quantity(finding.n, 'count')}")))
 
 
 def _chance(finding: Finding) -> str:

@@ -6,8 +6,6 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,9 @@ import jinja2
 from PIL import Image
 
 from kdltr.results import Result, ResultError, read_result
-from kdltr.results.report.cells import Table, quantity
-from kdltr.results.report.circumstances import (
-    data_table,
-    duration,
-    machines,
-    parameters_text,
-    runs_table,
-)
-from kdltr.results.report.findings import VERDICTS, Finding, findings, findings_table
+from kdltr.results.report import circumstances
+from kdltr.results.report.cells import quantity
+from kdltr.results.report.findings import VERDICTS, findings, findings_table
 from kdltr.results.report.published import MAIN
 from kdltr.results.report.tables import tables_of, words_of
 
@@ -35,30 +27,6 @@ CLAIMS_NOTE = (
     "images: interval for paired proportions, p of McNemar's exact test. The verdict is about the "
     "published figure, “in these data” about the images counted here."
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A PNG with the caption from its metadata; `source` is a data URL."""
-
-    caption: str
-    source: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Section:
-    """A run on the page."""
-
-    run: str
-    title: str
-    part: str
-    words: str  # what its words are, if not the paper's
-    notebook: str | None
-    document: Mapping[str, Any]
-    tables: Sequence[Table]
-    figures: Sequence[Figure]
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -73,38 +41,37 @@ def read_results(folder: Path) -> list[Result]:
     return found
 
 
-def figures(folder: Path, run: str) -> list[Figure]:
-    """The figures that `run` saved as figures/<run>-<name>.png."""
+def figures(folder: Path, run: str) -> list[dict[str, Any]]:
+    """The figures that `run` saved as figures/<run>-<name>.png: caption, data URL, size."""
     found = []
     for path in sorted((folder / "figures").glob(f"{run}-*.png")):
         with Image.open(path) as image:
             caption, size = image.info.get("Description", path.stem), image.size
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
-        found.append(Figure(caption, f"data:image/png;base64,{data}", *size))
+        source = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+        found.append({"caption": caption, "source": source, "size": size})
     return found
 
 
-def heading_of(notebook: Path, run: str) -> str:
+def heading_of(notebook: Path) -> str:
     """The first heading of an executed notebook; the run's name where there is none."""
     if notebook.is_file():
         for cell in json.loads(notebook.read_text(encoding="utf-8")).get("cells", ()):
             heading = re.match(r"#\s+(.+)", "".join(cell["source"]))
             if cell["cell_type"] == "markdown" and heading:
                 return heading[1].strip()
-    return run
+    return notebook.stem
 
 
-def section(folder: Path, result: Result) -> Section:
-    """A run: its name, link, tables and figures."""
-    document, run = result.document, result.document["run"]
-    tables = {row.table for row in result.rows}
-    part = next((part for part, own in PARTS.items() if tables & {*own}), next(iter(PARTS)))
+def section(folder: Path, result: Result) -> dict[str, Any]:
+    """What the page shows of a run: name, link, what its words are, tables, figures."""
+    run, tables = result.document["run"], {row.table for row in result.rows}
     notebook = f"notebooks/{run}.ipynb"
-    return Section(
-        run, heading_of(folder / notebook, run), part, words_of(result),
-        notebook if (folder / notebook).is_file() else None, document, tables_of(result),
-        figures(folder, run),
-    )  # fmt: skip
+    return {
+        "run": run, "title": heading_of(folder / notebook), "words": words_of(result),
+        "notebook": notebook if (folder / notebook).is_file() else None,
+        "part": next((part for part, own in PARTS.items() if tables & {*own}), next(iter(PARTS))),
+        "tables": tables_of(result), "figures": figures(folder, run),
+    }  # fmt: skip
 
 
 def render(folder: Path, profile: str) -> str:
@@ -115,38 +82,28 @@ def render(folder: Path, profile: str) -> str:
     """
     results = read_results(folder)
     sections = [section(folder, result) for result in results]
-    links = {made.run: made.notebook for made in sections if made.notebook}
-    paper, beyond = findings(results)
+    links = {made["run"]: made["notebook"] for made in sections if made["notebook"]}
+    measured, alone, beyond = findings(results)
+    claims = {"What the paper states": measured,
+              "Also stated, and not measured in this profile": alone,
+              "What was asked beyond the paper": beyond}  # fmt: skip
+    counted = Counter(finding.verdict for finding in measured)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("kdltr.results.report"), autoescape=True, trim_blocks=True,
         lstrip_blocks=True,
-    )
+    )  # fmt: skip
     return environment.get_template("report.html.j2").render(
         profile=profile,
-        claims=_claims(paper, beyond, links),
-        counts=_counts(paper),
+        claims=[findings_table(title, found, links, CLAIMS_NOTE if found is measured else "")
+                for title, found in claims.items() if found],
+        counts=[(verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict]],
         verdicts=VERDICTS,
-        parts={part: own for part in PARTS if (own := [s for s in sections if s.part == part])},
-        words=sorted({s.words for s in sections if s.words and s.part != "Data"}),
+        parts={part: own for part in PARTS if (own := [s for s in sections if s["part"] == part])},
+        words=sorted({s["words"] for s in sections if s["words"] and s["part"] != "Data"}),
         test_words=quantity(max((row.n or 0 for result in results for row in result.rows
                                  if row.table == MAIN), default=0), "count"),
-        total=duration(sum(result.document["wall_time"] for result in results)),
-        circumstances=(runs_table(results, links), data_table(results)),
-        machines=machines(results),
-        parameters={s.run: parameters_text(s.document) for s in sections},
+        total=circumstances.duration(sum(r.document["wall_time"] for r in results)),
+        circumstances=(circumstances.runs_table(results, links), circumstances.data_table(results)),
+        machines=circumstances.machines(results),
+        parameters={r.document["run"]: circumstances.parameters_text(r.document) for r in results},
     )  # fmt: skip
-
-
-def _claims(
-    paper: Sequence[Finding], beyond: Sequence[Finding], links: dict[str, str]
-) -> list[Table]:
-    tables = [findings_table("What the paper states", paper, links, CLAIMS_NOTE)]
-    if beyond:
-        tables.append(findings_table("What was asked beyond the paper", beyond, links))
-    return tables
-
-
-def _counts(paper: Sequence[Finding]) -> list[tuple[str, int]]:
-    """How many claims got which verdict, in the order of `VERDICTS`; absent ones left out."""
-    counted = Counter(finding.verdict for finding in paper)
-    return [(verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from kdltr.data.corruptions import KINDS
-from kdltr.results import published, published_wide
-from kdltr.results.report.cells import Cell, Line, number
+from kdltr.results import published
+from kdltr.results.report.cells import Line, number
 from kdltr.results.tables import SUBSETS
 
 MAIN = "textzoom"  # the table of rows that stands beside the paper's main table
@@ -20,10 +20,10 @@ def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[L
     at full resolution, for the same variants: their names end with the number of words.
     """
     if table == MAIN:
-        for (_, method), paper in published_wide([name]).iterrows():
+        frame = published("textzoom").set_index("method")
+        for method, paper in frame[frame["recogniser"] == name].iterrows():
             costs = paper["mparams"] * 1e6, paper["gflops"] * 1e9
-            figures = {subset: paper[subset] for subset in SUBSETS}
-            yield _line(name, f"{method}, published", figures, subsets, costs)
+            yield _line(name, f"{method}, published", paper[[*SUBSETS]], subsets, costs)
     elif table.startswith(BENCHMARKS):
         frame = published("teachers_hr")
         frame = frame[frame["recogniser"] == name]
@@ -51,5 +51,4 @@ def _line(
     costs: Sequence[float] = (),
 ) -> Line:  # fmt: skip
     numbers = [number(figures.get(subset), "%") for subset in subsets]
-    numbers += [number(cost, "count") for cost in costs]
-    return Line((Cell(recogniser), Cell(method), *numbers), muted=True)
+    return Line.of(recogniser, method, *numbers, *costs, muted=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from kdltr.evaluation.compare import WRONG
 from kdltr.results import Result, Row, beside_published
@@ -28,6 +27,7 @@ TITLES = {
     "fonts": "Words in fonts that training has seen, and in others",
     "kept outputs": "Loss and size by how the teacher's outputs are kept",
     "operations": "Where a training step's time goes",
+    "options": "What settings that change no result are worth",
     "precisions": "A training step in float32 and bfloat16",
     "scaling": "Time against pairs, batch size and word length",
     "size": "What a word costs",
@@ -45,34 +45,36 @@ COST_NOTE = (
 
 def tables_of(result: Result) -> list[Table]:
     """Every table of a result, in the order of its rows, the main one first."""
-    rows, made = result.rows, []
-    names = list(dict.fromkeys(row.table for row in rows))
-    names.sort(key=lambda name: name != MAIN)
+    extra, made = result.document.get("extra", {}), []
+
+    def add(table: Table, name: str, scored: bool = True) -> None:
+        """With what its words are, and how its accuracies were measured."""
+        protocol = result.document["protocol"] if scored else ""
+        made.append(replace(table, words=words_of(result, name), protocol=protocol))
+
+    by_name: dict[str, list[Row]] = {}
+    for row in result.rows:
+        by_name.setdefault(row.table, []).append(row)
     others: list[Row] = []  # scores beside accuracies
-    for name in names:
-        own = [row for row in rows if row.table == name]
-        scored = {row.metric for row in own} <= {ACCURACY, *OTHER_SCORES}
-        tables = []
-        if scored:
+    for name in sorted(by_name, key=lambda name: name != MAIN):
+        own, title = by_name[name], title_of(name)
+        if {row.metric for row in own} <= {ACCURACY, *OTHER_SCORES}:
             others += [row for row in own if row.metric != ACCURACY]
             own = [row for row in own if row.metric == ACCURACY]
             if own:
-                costs = [row for row in rows if row.table == SIZE] if name == MAIN else []
-                tables.append(accuracy_table(own, title_of(name), costs))
-        elif not (name == SIZE and MAIN in names):
-            tables.append(spread(own, title_of(name)))
+                costs = by_name.get(SIZE, ()) if name == MAIN else ()
+                add(accuracy_table(own, title, costs), name)
+        elif name != SIZE or MAIN not in by_name:
+            scored = any(row.metric.startswith(ACCURACY) for row in own)
+            add(spread(own, title), name, scored)
         if name == MAIN:
-            same_data = result.document.get("extra", {}).get("same_data", False)
-            tables.append(beside_table(own, same_data))
-        measured_so = scored or any(row.metric.startswith(ACCURACY) for row in own)
-        made += [_marked(table, result, name, measured_so) for table in tables]
+            add(beside_table(own, extra.get("same_data", False)), name)
     if others:
         if len({row.table for row in others}) > 1:
             others = [replace(row, subset=f"{title_of(row.table)}: {row.subset}") for row in others]
-        table = replace(spread(others, "Other scores"), folded=True)
-        made.append(_marked(table, result, others[0].table, True))
-    if words := result.document.get("extra", {}).get("readings"):
-        made.append(_marked(readings_table(words), result, names[0], True))
+        add(replace(spread(others, "Other scores"), folded=True), others[0].table)
+    if words := extra.get("readings"):
+        add(readings_table(words), result.rows[0].table)
     return made
 
 
@@ -81,19 +83,13 @@ def title_of(name: str) -> str:
     return TITLES.get(name) or (name[:1].upper() + name[1:]).replace("_", " ")
 
 
-def _marked(table: Table, result: Result, name: str, scored: bool) -> Table:
-    """With what its words are, and how its accuracies were measured."""
-    protocol = result.document["protocol"] if scored else ""
-    return replace(table, words=other_words(result.document, name), protocol=protocol)
+def words_of(result: Result, table: str = "") -> str:
+    """What a table's words are, if they are not those of the paper; "" if they are, or none.
 
-
-def words_of(result: Result) -> str:
-    """What a result's words are, if they are not those of the paper."""
-    return other_words(result.document, result.rows[0].table if result.rows else MAIN)
-
-
-def other_words(document: Mapping[str, Any], table: str) -> str:
-    """What a table's words are, if they are not those of the paper; "" if they are, or none."""
+    Args:
+        table: its name; the result's first if not given.
+    """
+    document, table = result.document, table or next((row.table for row in result.rows), MAIN)
     papers = "the benchmarks" if "benchmarks" in table.lower() else "TextZoom"
     if any("data/generated/" in path for path in document["data"]):
         return f"generated words, not {papers}"
@@ -120,10 +116,9 @@ def accuracy_table(rows: Sequence[Row], title: str, costs: Sequence[Row] = ()) -
         found.setdefault((row.recogniser, row.method, row.seed), {})[row.subset] = row
     lines: dict[str | None, list[Line]] = {}
     for (recogniser, method, seed), own in found.items():
-        lines.setdefault(family(recogniser), []).append(Line(
-            (Cell(recogniser), Cell(method if seed is None else f"{method}, seed {seed}"),
-             *(measured(own[subset]) if subset in own else number(None) for subset in subsets),
-             *(number(cost.get((recogniser, method, name)), "count") for name in shown_costs))
+        lines.setdefault(family(recogniser), []).append(Line.of(
+            recogniser, method if seed is None else f"{method}, seed {seed}",
+            *map(own.get, subsets), *(cost.get((recogniser, method, name)) for name in shown_costs),
         ))  # fmt: skip
     for name in filter(None, lines):
         lines[name] += published_lines(rows[0].table, name, subsets)
@@ -147,10 +142,10 @@ def beside_table(rows: Sequence[Row], same_data: bool) -> Table:
     """Every accuracy with what the paper states for it, and the verdict."""
     frame = beside_published(rows, same_data)
     lines = tuple(
-        Line((Cell(r.recogniser), Cell(r.method), Cell(r.subset), number(r.n, "count"),
-              number(r.measured, "%"), Cell(f"{r.low:.1f}–{r.high:.1f}", float(r.low)),
-              number(r.published, "%"), number(r.difference, "points", sign=True),
-              verdict_cell(r.verdict or "not in the paper")))
+        Line.of(r.recogniser, r.method, r.subset, r.n, number(r.measured, "%"),
+                Cell(f"{r.low:.1f}–{r.high:.1f}", float(r.low)), number(r.published, "%"),
+                number(r.difference, "points", sign=True),
+                verdict_cell(r.verdict or "not in the paper"))
         for r in frame.itertuples()
     )  # fmt: skip
     columns = ("recogniser", "method", "subset", "n", "measured", "95 % interval", "published",
@@ -160,14 +155,14 @@ def beside_table(rows: Sequence[Row], same_data: bool) -> Table:
 
 def readings_table(words: Sequence[Mapping[str, str]]) -> Table:
     """What each method reads of each word: records of `kdltr.evaluation.compare.reading_table`."""
-    lines = tuple(Line(tuple(map(Cell, word.values()))) for word in words)
+    lines = tuple(Line.of(*word.values()) for word in words)
     return Table("Readings, word by word", tuple(words[0]), lines, f"{WRONG}: wrong.",
                  folded=len(lines) >= FOLDED_FROM)
 
 
 def verdict_cell(verdict: str) -> Cell:
-    """A verdict, coloured by what it says."""
-    return Cell(verdict, kind=f"verdict {verdict.replace(' ', '-')}")
+    """A verdict, coloured by what it says; a gap if there is none."""
+    return Cell(verdict or GAP, kind=verdict and f"verdict {verdict.replace(' ', '-')}")
 
 
 def spread(rows: Sequence[Row], title: str) -> Table:
@@ -189,9 +184,8 @@ def spread(rows: Sequence[Row], title: str) -> Table:
         key = (row.recogniser, getattr(row, down), row.subset, row.seed, row.n)
         grouped.setdefault(key, {})[getattr(row, across)] = row
     lines = tuple(
-        Line((Cell(recogniser), Cell(GAP if alone else what), label(subset),
-              Cell(GAP) if seed is None else Cell(str(seed), seed), number(n, "count"),
-              *(measured(found[h], with_unit=mixed) if h in found else Cell(GAP) for h in heads)))
+        Line.of(recogniser, GAP if alone else what, label(subset), seed, n,
+                *(measured(found[h], with_unit=mixed) if h in found else None for h in heads))
         for (recogniser, what, subset, seed, n), found in grouped.items()
     )  # fmt: skip
     metrics = [_with_unit(metric, next(iter(found))) for metric, found in units.items()]

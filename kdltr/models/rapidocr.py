@@ -1,0 +1,103 @@
+"""The weights of PP-OCRv6's small recogniser, out of the `rapidocr` wheel on PyPI.
+
+Apache-2.0, by PaddlePaddle (https://github.com/PaddlePaddle/PaddleOCR); as ONNX in rapidocr
+(https://github.com/RapidAI/RapidOCR). Nothing is downloaded and nothing of the wheel is run: its
+one file is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kdltr.charset import Charset
+from kdltr.checkpoint import CheckpointError
+
+FILE = "models/PP-OCRv6_rec_small.onnx"
+SHA256 = "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884"
+WHEEL = "rapidocr 3.10.0"
+INSTALL = "pip install 'kdltr[ppocr]'"
+
+
+def wheel_model() -> Path:
+    """The recogniser's ONNX file in the installed wheel, checked by its hash.
+
+    Raises:
+        CheckpointError: no such wheel, or one with another file.
+    """
+    found = importlib.util.find_spec("rapidocr")
+    if found is None or not found.submodule_search_locations:
+        raise CheckpointError(
+            f"the weights of PP-OCR lie in the wheel {WHEEL}, which is not installed: {INSTALL}, "
+            f"or give the path of {Path(FILE).name} or of weights saved by kdltr"
+        )
+    path = Path(found.submodule_search_locations[0]) / FILE
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
+    if digest != SHA256:
+        raise CheckpointError(
+            f"expected {path} with sha256 {SHA256}, as in {WHEEL}, found {digest}; {INSTALL}"
+        )
+    return path
+
+
+def read_onnx(
+    path: str | Path, expected: Mapping[str, Tensor], charset: Charset
+) -> dict[str, Tensor]:
+    """The state dict of a PP-OCR recogniser from its ONNX graph.
+
+    The file names its tensors by number; they are matched by the order in which the graph uses
+    them, which is that of the module's state dict. Of the classifier only the blank and the
+    characters of ``charset`` are taken.
+
+    Args:
+        path: an ONNX file with the character list in its metadata, under "character".
+        expected: the module's state dict: names, in order, and shapes.
+        charset: what the module reads.
+
+    Raises:
+        CheckpointError: no such file, onnx is not installed, or it is of another architecture.
+    """
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise CheckpointError(f"reading {path} takes the package onnx: {INSTALL}") from error
+    if not Path(path).is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    model = onnx.load(path)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    characters = metadata.get("character", "").splitlines()
+    if lacking := [c for c in charset.characters if c not in characters]:
+        raise CheckpointError(f"{path} lacks the characters {''.join(lacking)!r} of {charset.name}")
+    classes = [0, *(characters.index(character) + 1 for character in charset.characters)]
+    found = [torch.from_numpy(value.copy()) for value in _in_order(model.graph)]
+    found[-2:] = [tensor[classes] for tensor in found[-2:]]  # the classifier's weight and bias
+    counters = {name: value for name, value in expected.items() if "num_batches" in name}
+    names = [name for name in expected if name not in counters]
+    shapes = [tuple(expected[name].shape) for name in names]
+    if shapes != [tuple(tensor.shape) for tensor in found]:
+        raise CheckpointError(
+            f"{path} is of another architecture: expected {len(names)} tensors of the shapes of "
+            f"PP-OCRv6's small recogniser in their order, found {len(found)}"
+        )
+    return counters | dict(zip(names, found, strict=True))
+
+
+def _in_order(graph) -> Iterator[np.ndarray]:
+    """Weights and biases in the order of their use, matrices as linear layers keep them."""
+    from onnx import numpy_helper
+
+    stored = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    for node in graph.node:
+        values = [stored[name] for name in node.input if name in stored]
+        if node.op_type == "MatMul":
+            yield from (value.T for value in values)
+        elif node.op_type in ("Conv", "BatchNormalization"):
+            yield from values
+        elif node.op_type in ("Add", "Mul"):  # biases, scales of layer norms; not constants
+            yield from (value.reshape(-1) for value in values if value.size > 1)

@@ -1,0 +1,130 @@
+"""What a distillation learns from: its words, their shares of a batch, and their LR images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdltr.charset import MAX_LENGTH
+from kdltr.data.hashes import portable
+from kdltr.data.lmdb import open_pairs, open_words
+from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
+from kdltr.data.scenes import scenes, split_scenes
+from kdltr.data.separation import training_sets, words_of_tests
+from kdltr.generator.fitted_camera import FittedCamera
+from kdltr.models import Recogniser
+from kdltr.train.config import PARTS, DistillConfig
+
+
+@dataclass(frozen=True)
+class Material:
+    """The words of a run, those of the parts one after another.
+
+    Attributes:
+        pairs: M training words.
+        labels: (M, T) ids.
+        lengths: (M,) steps of each.
+        sizes: how many of them are in each of `PARTS`.
+        held_out: of ``data``, to choose the weights by.
+        report: how many words the choice of labels touches.
+        sets: what each set holds, by path, as `kdltr.data.hashes.data_hash` has it.
+    """
+
+    pairs: WordPairs
+    labels: Tensor
+    lengths: Tensor
+    sizes: dict[str, int]
+    held_out: WordPairs
+    report: dict[str, int]
+    sets: dict[str, dict[str, Any]]
+
+
+def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> Material:
+    """Load the words of all parts, choose their labels, hold some of ``data`` out.
+
+    Raises:
+        kdltr.data.DataError: missing or damaged data, or a test set.
+    """
+    parts = {"data": [open_pairs(path) for path in config.data],
+             "words": [open_words(path) for path in config.words],
+             "generated": [open_pairs(path) for path in config.generated]}
+    sets = [one for part in parts.values() for one in part]
+    found = training_sets([one.path for one in sets])
+    pairs = load_pairs(sets, teacher.image_size, student.image_size)
+    counts = torch.tensor([sum(map(len, part)) for part in parts.values()])
+    part = torch.arange(len(PARTS)).repeat_interleave(counts)  # of each word
+    if config.words_of_tests == "left_out":
+        left = _apart_from_tests(sets, found)
+        pairs, part = pairs.subset(left), part[left]
+    kept, words, report = select_labels(pairs.words, student.charset, config.labels,
+                                        frames=student.frames)
+    # ABINet's published targets turn an unknown character into an end token; PARSeq's raise.
+    unknown = "end" if config.labels == "published" and student.steps else "error"
+    labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
+    kept = torch.tensor(kept)
+    part = part[kept]
+    n = int((part == 0).sum())  # of ``data``, which comes first
+    if config.hold_out == "scenes":
+        train, held_out = split_scenes(scenes(pairs.subset(kept[:n])), config.validation,
+                                       config.seed)
+    else:
+        train, held_out = split(n, config.validation, config.seed)
+    train = torch.cat([train, torch.arange(n, len(kept))])
+    sizes = torch.bincount(part[train], minlength=len(PARTS)).tolist()
+    return Material(pairs.subset(kept[train]), labels[train], lengths[train],
+                    dict(zip(PARTS, sizes, strict=True)), pairs.subset(kept[held_out]), report,
+                    found)
+
+
+def _apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor:
+    """Places of the words, of all sets one after another, that no test set holds too."""
+    kept, start = [], 0
+    for one in sets:
+        shared = words_of_tests(found[portable(one.path)]["labels"])
+        kept += [start + i for i in range(len(one)) if i not in shared]
+        start += len(one)
+    return torch.tensor(kept)
+
+
+class LRImages:
+    """The LR images of chosen words: those they have, or for a share new ones by a camera.
+
+    Args:
+        pairs: M words, on the device of the training.
+        sizes: how many of them are in each part.
+        shares: of each part's draws, those that the camera makes an LR image for.
+    """
+
+    def __init__(
+        self, pairs: WordPairs, sizes: dict[str, int], shares: dict[str, float]
+    ) -> None:
+        self.pairs, device = pairs, pairs.hr.device
+        self.camera = None
+        if any(shares.get(name, 0) for name in sizes if sizes[name]):
+            self.camera = FittedCamera(device, pairs.lr.shape[-2:])
+            self.generator = torch.Generator(device)
+            each = [torch.full((n,), shares.get(name, 0.0)) for name, n in sizes.items()]
+            self.shares = torch.cat(each).to(device)
+            self.characters = torch.tensor([len(word) for word in pairs.words]).to(device)
+
+    def __call__(self, chosen: Tensor, seed: int) -> Tensor:
+        """(B, 3, h, w) in [0, 1] of ``chosen`` (B,), by the random numbers of ``seed``.
+
+        All of it is on the device of the training, and the host waits for nothing.
+        """
+        stored = self.pairs.blurred(chosen)
+        if self.camera is None:
+            return stored
+        generator = self.generator.manual_seed(seed)
+        chance = torch.rand(len(chosen), generator=generator, device=stored.device)
+        made = self.camera(self.pairs.sharp(chosen), self.characters[chosen], generator)
+        return torch.where((chance < self.shares[chosen])[:, None, None, None], made, stored)
+
+
+def mixture(config: DistillConfig, sizes: dict[str, int]) -> Sequence[tuple[int, float]]:
+    """Words and share of each part for `kdltr.data.batches`; () if every word comes once."""
+    return [(n, config.mix.get(name, 0.0)) for name, n in sizes.items()] if config.mix else ()

@@ -1,0 +1,122 @@
+"""What a distillation learns from: parts, their shares, and LR images made at every step."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kdltr.data import DataError
+from kdltr.data.lmdb import write_pairs, write_words
+from kdltr.data.loader import load_pairs
+from kdltr.generator.render_shards import write_shards
+from kdltr.train import DistillConfig, distill
+from kdltr.train.material import LRImages, gather, mixture
+from kdltr.train.models import build_models
+from tests.train.test_distill import rows, same, stop_after, weights
+
+
+@pytest.fixture(scope="session")
+def parts(toy):
+    """Settings of a run over the toy pairs, 6 words without an LR image and 5 generated pairs."""
+    rng = np.random.default_rng(1)
+    write_words(toy.folder / "words", [(rng.integers(0, 256, (32, 128, 3), dtype=np.uint8), word)
+                                       for word in ("six", "ales", "of", "", "an", "inn")])
+    write_shards(toy.folder / "shards", 5, seed=1)
+    return toy.settings | {"words": str(toy.folder / "words"),
+                           "generated": str(toy.folder / "shards"), "epochs": 2}
+
+
+def config(parts, path, **changes):
+    return DistillConfig(output_dir=str(path), **{**parts, **changes})
+
+
+def material_of(settings):
+    return gather(settings, *build_models(settings))
+
+
+def test_parts_follow_one_another_and_data_alone_is_held_out(parts, tmp_path):
+    material = material_of(config(parts, tmp_path))
+    assert material.sizes == {"data": 36, "words": 5, "generated": 5}  # one word is empty
+    assert material.pairs.words[36:41] == ["six", "ales", "of", "an", "inn"]
+    assert len(material.held_out) == 4 and len(material.pairs) == len(material.labels) == 46
+    assert [entry["samples"] for entry in material.sets.values()] == [40, 6, 5]
+
+
+def test_shares_of_an_epoch(parts, tmp_path):
+    mix = {"data": 0.25, "words": 0.5, "generated": 0.25}
+    settings = config(parts, tmp_path, mix=mix, steps_per_epoch=12)
+    assert mixture(settings, {"data": 36, "words": 5, "generated": 5}) == [
+        (36, 0.25), (5, 0.5), (5, 0.25)]
+    assert mixture(config(parts, tmp_path), {"data": 1}) == ()
+    result = distill(settings)
+    assert result.steps == 24  # more than the 11 batches that all words once are
+    for wrong in ({"data": 1.0}, {"data": 0.5, "words": 0.5, "generated": 0.5},
+                  {"data": 0.5, "words": 0.5, "generated": 0.0}):
+        with pytest.raises(ValueError, match="mix must be a share above 0 for each of data, words"):
+            config(parts, tmp_path, mix=wrong)
+    with pytest.raises(ValueError, match="camera must be shares in"):
+        config(parts, tmp_path, camera={"word": 0.5})
+
+
+def test_a_share_of_each_part_is_taken_anew(parts, tmp_path):
+    material = material_of(config(parts, tmp_path))
+    pairs, sizes = material.pairs, material.sizes
+    chosen = torch.arange(len(pairs))
+
+    def new(shares, seed=3):
+        images = LRImages(pairs, sizes, shares)
+        return (images(chosen, seed) != pairs.blurred(chosen)).flatten(1).any(1)
+
+    assert not new({}).any()
+    assert new({"words": 1.0}).tolist() == [False] * 36 + [True] * 5 + [False] * 5
+    half = new({"data": 0.5})
+    assert 8 <= half[:36].sum() <= 28 and not half[36:].any()
+    images = LRImages(pairs, sizes, {"words": 0.5})
+    assert torch.equal(images(chosen, 1), images(chosen, 1))
+    assert not torch.equal(images(chosen, 1), images(chosen, 2))
+
+
+def test_a_run_of_all_parts_resumes_bit_for_bit(parts, tmp_path):
+    common = {"mix": {"data": 0.4, "words": 0.4, "generated": 0.2}, "steps_per_epoch": 9,
+              "camera": {"data": 0.3, "words": 0.7}}
+    distill(config(parts, tmp_path / "whole", **common))
+    stopped = config(parts, tmp_path / "stopped", **common)
+    stop_after(stopped, 10)
+    assert distill(stopped).steps == 18
+    same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+
+
+def test_whole_scenes_are_held_out(parts, toy, tmp_path, monkeypatch):
+    scene, toy_hr = torch.arange(40) // 4, load_pairs(toy.data).hr
+    monkeypatch.setattr("kdltr.train.material.scenes", lambda pairs: scene[: len(pairs)])
+    held_out = material_of(config(parts, tmp_path, hold_out="scenes", validation=0.2)).held_out
+    whole = [{k for k in range(0, 40, 4) if torch.equal(held_out.hr[i : i + 4], toy_hr[k : k + 4])}
+             for i in range(0, 8, 4)]
+    assert len(held_out) == 8 and all(len(places) == 1 for places in whole)
+    distill(config(parts, tmp_path, hold_out="scenes", validation=0.2, epochs=1))
+    assert {row["n"] for row in rows(tmp_path, "validation.csv")} == {"8"}
+
+
+def test_words_of_tests_are_left_out_if_asked_for(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr("kdltr.train.material.words_of_tests", lambda labels: {1, 3})
+    kept = material_of(config(parts, tmp_path))
+    left = material_of(config(parts, tmp_path, words_of_tests="left_out"))
+    assert len(kept.pairs) == 46 and left.sizes == {"data": 34, "words": 4, "generated": 3}
+    assert left.pairs.words[34:38] == ["six", "of", "an", "inn"]  # "ales" and an empty one went
+
+
+def test_a_run_refuses_a_test_set(parts, tmp_path):
+    image = np.zeros((8, 16, 3), np.uint8)
+    write_pairs(tmp_path / "test" / "easy", [(image, image, "word")] * 9)
+    with pytest.raises(DataError, match="found a test set; leave it out"):
+        distill(config(parts, tmp_path / "run", data=str(tmp_path / "test" / "easy")))
+    assert not Path(tmp_path / "run" / "config.json").exists()
+
+
+def test_the_run_records_what_it_learnt_from(parts, tmp_path):
+    result = distill(config(parts, tmp_path, epochs=1))
+    assert [*result.config["sets"]] == [parts["data"][0], parts["words"], parts["generated"]]
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        assert int(list(csv.DictReader(file))[-1]["step"]) == result.steps == 11
