@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from kdltr.data import DataError
 from kdltr.data.loader import load_pairs
 from kdltr.data.shards import Shards, write_shard
-from kdltr.generator import render_shards, source
+from kdltr.generator import source
 from kdltr.generator.render_shards import write_shards
 from kdltr.generator.synthetic import arrays
 from kdltr.results import data_hashes
@@ -159,10 +159,3 @@ def test_bad_settings_write_nothing(tmp_path, wrong):
     with pytest.raises(ValueError, match="expected"):
         write_shards(**{"path": tmp_path / "x", "n": 1, "seed": 1} | wrong)
     assert not (tmp_path / "x").exists()
-
-
-def test_the_command_line(tmp_path):
-    render_shards.main([str(tmp_path), "--pairs", "3", "--seed", "5", "--workers", "1",
-                        "--size", "2", "--split", "train2"])
-    assert Shards(tmp_path).words == arrays("train2", 3, 5)[2]
-    assert names(tmp_path) == ["00000.safetensors", "00001.safetensors"]
