@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 # Several processes share the cores there; the workflow sets the threads of each run itself.
 test verify notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help venv quick small paper cpu gpu bench test lab report publish notebooks verify clean distclean
+.PHONY: help venv quick small textzoom paper cpu gpu bench test lab report publish notebooks verify clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -44,11 +44,14 @@ $(STAMP):
 	@rm -f $(VENV)/.made-from-*
 	@touch $@
 
-quick: $(STAMP)  ## data, teacher, student, tables, report on the CPU: results/quick/report.html
+quick: $(STAMP)  ## one recogniser, start to finish: words, two students, table, report; minutes
 	@$(BIN)/kdltr run $(PROFILE) --cores $(CORES) -- $(SNAKEMAKE)
 
 small: $(STAMP)  ## all three recognisers in small: benchmarks, robustness, costs, examples too
 	@$(BIN)/kdltr run small --cores $(CORES) -- $(SNAKEMAKE)
+
+textzoom: $(STAMP)  ## what is shipped, on TextZoom's test sets (data/README.md)
+	@$(BIN)/kdltr run textzoom --cores $(CORES) -- $(SNAKEMAKE)
 
 paper: $(STAMP)  ## the same with TextZoom and the released teacher (data/README.md)
 	@$(BIN)/kdltr run paper --cores $(CORES) -- $(SNAKEMAKE)

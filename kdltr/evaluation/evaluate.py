@@ -116,6 +116,15 @@ def load_readers(
     return readers
 
 
+def input_sizes(methods: Mapping[str, Recogniser]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(H, W) of the sharp and of the small images that a recogniser's methods read.
+
+    Args:
+        methods: one recogniser's of `load_readers`.
+    """
+    return tuple(tuple(methods[name].image_size) for name in ("teacher on HR", "bicubic"))
+
+
 def upsample_bicubic(images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """(N, 3, H, W) → (N, 3, *size), twice as large if None: bicubic with aligned corners, as the
     published baseline.
@@ -183,6 +192,7 @@ __all__ = [
     "combine",
     "evaluate",
     "images_for",
+    "input_sizes",
     "load_readers",
     "matches",
     "mcnemar",

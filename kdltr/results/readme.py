@@ -15,11 +15,12 @@ from kdltr.results.record import Result, read_result
 from kdltr.results.rows import AVERAGE
 from kdltr.results.tables import SUBSETS, is_published_size, published_accuracy
 
+STUDENT = "student's work of the floor"
 # Title of a column of `cost_table` → subset, metric and method of its rows, digits.
 _COSTS = {
     "training step": ("training step", "total", "kdltr", 0),
     "plain ÷ kdltr": ("training step", "total", "plain ÷ kdltr", 2),
-    "student's work, of the floor": ("training step", "student's work of the floor", "kdltr", 0),
+    "student's work, of the floor": ("training step", STUDENT, "kdltr", 0),
     "peak memory": ("training step", "peak memory", "kdltr", 0),
     "peak, plain ÷ kdltr": ("training step", "peak memory", "plain ÷ kdltr", 2),
     "reading": ("reading", "images a second", "kdltr", 1),
@@ -64,6 +65,30 @@ def cost_table(result: Result) -> str:
                             f"{batch}; plain ÷ kdltr in the same run.")  # fmt: skip
 
 
+def gpu_table(result: Result) -> str:
+    """Markdown of a benchmark made on a GPU: training steps beside the plain path in float32."""
+    found = {(row.recogniser, row.extra["precision"], row.metric, row.method): row
+             for row in result.rows
+             if row.subset == "training step" and row.table.startswith("bench")}  # fmt: skip
+    minutes = next(metric for *_, metric, _ in found if metric.endswith("epochs"))
+    lines = []
+    for recogniser, precision in dict.fromkeys(key[:2] for key in found):
+        def value(metric: str, method: str = "kdltr", of=(recogniser, precision)) -> float:
+            return found[*of, metric, method].value
+
+        lines.append({
+            "recogniser": recogniser, "precision": {"no": "float32"}.get(precision, precision),
+            "training step": f"{value('total'):.0f} ms",
+            "plain ÷ kdltr": f"{value('total', 'plain ÷ kdltr'):.1f} ×",
+            "pairs a second": f"{value('pairs a second'):.0f}",
+            "student's work, of the floor": f"{value(STUDENT):.0f} %",
+            minutes: f"{value(minutes):.1f} min",
+        })
+    step = found[recogniser, precision, "total", "kdltr"].extra
+    return _markdown(lines, f"{step['device']}, batch {step['batch_size']}; plain in float32, in "
+                            "the same run; TF32 off.")  # fmt: skip
+
+
 def photographs_table(result: Result) -> str:
     """Markdown of a `10_photographs` result: words read right, and the time for one."""
     times = {(row.recogniser, row.method): row for row in result.rows
@@ -83,7 +108,7 @@ def photographs_table(result: Result) -> str:
 
 # By the run that made the result.
 _MAKERS = {"04_textzoom": main_table, "07_efficiency": cost_table,
-           "10_photographs": photographs_table}  # fmt: skip
+           "10_photographs": photographs_table, "bench": gpu_table}  # fmt: skip
 
 
 def refreshed(text: str, root: Path) -> str:
