@@ -8,9 +8,9 @@ import onnx
 import pytest
 import torch
 
-from kdltr.models.onnx import session
 from kdltr.checkpoint import CheckpointError, save_weights
 from kdltr.models import create_model, rapidocr
+from kdltr.models.onnx import session
 from tests.models.conftest import ctc_toy
 
 with_wheel = pytest.mark.skipif(
