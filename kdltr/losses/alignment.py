@@ -33,9 +33,7 @@ def align(log_p: Tensor, labels: Tensor, characters: Tensor) -> tuple[Tensor, Te
     labels = labels.masked_fill(steps >= characters[:, None], BLANK)
     places = torch.stack([torch.full_like(labels, BLANK), labels], 2).flatten(1)
     places = F.pad(places, (0, 1), value=BLANK)  # (N, U)
-    ids = torch.arange(classes, device=labels.device)
-    one_hot = (places[..., None] == ids).to(log_p.dtype)  # (N, U, C)
-    emission = log_p @ one_hot.mT  # (N, T, U)
+    emission = log_p.gather(2, places[:, None].expand(n, frames, -1))  # (N, T, U)
 
     place = torch.arange(places.shape[1], device=labels.device)
     end = 2 * characters[:, None]  # the last blank's place
@@ -59,4 +57,5 @@ def align(log_p: Tensor, labels: Tensor, characters: Tensor) -> tuple[Tensor, Te
     total = forward[:, -1].masked_fill(~last, -torch.inf).logsumexp(-1)  # (N,)
     share = (forward + backward - emission - total[:, None, None]).exp()  # (N, T, U)
     share = torch.where(total.isfinite()[:, None, None], share, 0.0)
-    return total, share @ one_hot
+    ids = torch.arange(classes, device=labels.device)
+    return total, share @ (places[..., None] == ids).to(share.dtype)  # summed in a fixed order

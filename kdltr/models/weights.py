@@ -16,7 +16,7 @@ from kdltr.files import shipped
 from kdltr.models import Recogniser, create_model, list_models, nearest
 
 WEIGHTS = shipped("weights")
-DEFAULT = "parseq_nano_ltr_photo"  # what reads photographs best of what is shipped (README)
+DEFAULT = "ppocr_ltr"  # what reads photographs best of what is shipped (README)
 
 
 def load_recogniser(

@@ -16,9 +16,10 @@ def texts(figure):
 
 
 def test_the_caption_travels_in_the_file(tmp_path):
-    shown = plots.save(plots.contact_sheet([(IMAGE, IMAGE, "a$b")]), tmp_path / "a/b.png", "Wörter")
+    sheet = plots.contact_sheet([(IMAGE, IMAGE, "a$b")])
+    shown = plots.save(sheet, tmp_path / "a/b.png", "Wörter, σ = 2")
     with Image.open(tmp_path / "a/b.png") as image:
-        assert image.info["Description"] == "Wörter"
+        assert image.info["Description"] == "Wörter, σ = 2"
     assert shown.data == (tmp_path / "a/b.png").read_bytes()
 
 
