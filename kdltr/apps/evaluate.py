@@ -21,7 +21,7 @@ def command(options: Namespace) -> int:
     """A line for each data set, and one for all of them together."""
     model = load_recogniser(options.weights, options.model, checked_device(options.device))
     hr_size = (32, 128) if model.image_size == LR_SIZE else model.image_size
-    reader = UpsampleBicubic(model) if options.bicubic else model
+    reader = UpsampleBicubic(model, LR_SIZE) if options.bicubic else model
     scores = {path: evaluate(reader, load_pairs([open_data(path)], hr_size))
               for path in options.data}
     if len(scores) > 1:

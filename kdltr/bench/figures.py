@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 
 from kdltr.bench.clock import TOTAL, exponent
 from kdltr.bench.growth import curves
 from kdltr.bench.measure import WORK
 from kdltr.bench.rows import KDLTR, PLAIN, STEP
+from kdltr.files import optional
 from kdltr.results import Row, to_frame
 from kdltr.results.figures import style
 
+ticker = optional("matplotlib.ticker", "notebooks")
 
-def parts_of_a_step(rows: Sequence[Row]) -> Figure:
+
+def parts_of_a_step(rows: Sequence[Row]) -> style.Figure:
     """Milliseconds of a training step by part, kdltr's above the plain one's."""
     frame = to_frame(rows)
     frame = frame[(frame["subset"] == STEP) & (frame["unit"] == "ms")]
@@ -38,7 +39,7 @@ def parts_of_a_step(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def growth(rows: Sequence[Row]) -> Figure:
+def growth(rows: Sequence[Row]) -> style.Figure:
     """Milliseconds against size, a panel for each axis, with the fitted exponents."""
     table = curves(rows)
     panels = list(table.groupby("subset", sort=False))
@@ -50,7 +51,7 @@ def growth(rows: Sequence[Row]) -> Figure:
         axes.set(xscale="log", yscale="log")
         sizes = sorted(part["size"].unique())
         axes.set_xticks(sizes, [str(size) for size in sizes])
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         low, high = axes.get_ylim()

@@ -18,6 +18,9 @@ from torch import Tensor
 
 from kdltr.charset import Charset
 from kdltr.checkpoint import CheckpointError
+from kdltr.files import optional
+
+onnx = optional("onnx", "ppocr")
 
 FILE = "models/PP-OCRv6_rec_small.onnx"
 SHA256 = "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884"
@@ -61,12 +64,9 @@ def read_onnx(
         charset: what the module reads.
 
     Raises:
-        CheckpointError: no such file, onnx is not installed, or it is of another architecture.
+        CheckpointError: no such file, or it is of another architecture.
+        MissingExtra: onnx is not installed.
     """
-    try:
-        import onnx
-    except ModuleNotFoundError as error:
-        raise CheckpointError(f"reading {path} takes the package onnx: {INSTALL}") from error
     if not Path(path).is_file():
         raise CheckpointError(f"no checkpoint at {path}")
     model = onnx.load(path)
@@ -90,9 +90,7 @@ def read_onnx(
 
 def _in_order(graph) -> Iterator[np.ndarray]:
     """Weights and biases in the order of their use, matrices as linear layers keep them."""
-    from onnx import numpy_helper
-
-    stored = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
+    stored = {entry.name: onnx.numpy_helper.to_array(entry) for entry in graph.initializer}
     for node in graph.node:
         values = [stored[name] for name in node.input if name in stored]
         if node.op_type == "MatMul":
