@@ -189,30 +189,23 @@ def report(parser: ArgumentParser) -> str:
 
     kdltr report quick
     """
-    _profile(parser)
-    return "PROFILE"
+    return _profile(parser)
 
 
 def publish(parser: ArgumentParser) -> str:
-    """Copy the results of a profile to where README quotes them.
-
-    That is results/reference/, which is committed.
+    """Copy the results of a profile to results/reference/.
 
     kdltr publish quick
     """
-    _profile(parser)
-    return "PROFILE"
+    return _profile(parser)
 
 
 def clean(parser: ArgumentParser) -> str:
-    """Remove results and generated data of a profile.
-
-    What was published stays.
+    """Remove what a profile made; what was published stays.
 
     kdltr clean quick
     """
-    _profile(parser)
-    return "PROFILE"
+    return _profile(parser)
 
 
 def notebook(parser: ArgumentParser) -> str:
@@ -252,5 +245,6 @@ def _making(parser: ArgumentParser) -> None:
                         help=f"of {', '.join(EFFECTS)}")
 
 
-def _profile(parser: ArgumentParser) -> None:
+def _profile(parser: ArgumentParser) -> str:
     parser.add_argument("profile", metavar="PROFILE", help="a folder of params/")
+    return "PROFILE"

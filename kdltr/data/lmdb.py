@@ -168,14 +168,12 @@ def open_words(path: str | os.PathLike) -> Words | WordFolder:
     return WordFolder(path) if is_folder(path) else Words(path)
 
 
-def open_data(
-    path: str | os.PathLike,
-) -> PairedWords | PairFolder | Shards | Words | WordFolder:
+def open_data(path: str | os.PathLike) -> PairedWords | PairFolder | Shards | Words | WordFolder:
     """The data set at `path`, of pairs or of words: what it holds decides."""
     if is_shards(path) or (is_folder(path) and PairFolder.holds(path)):
         return open_pairs(path)
     if is_folder(path):
-        return open_words(path)
+        return WordFolder(path)
     with environment(path).begin() as transaction:
         single = transaction.get(b"image-000000001") is not None
     return Words(path) if single else PairedWords(path)
