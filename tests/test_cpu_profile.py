@@ -62,7 +62,7 @@ def test_each_effect_is_left_out_once_and_all_else_is_equal(runs):
     assert config.image == "lr" and (ROOT / config.start_from).is_file()
 
 
-@pytest.mark.parametrize("profile", ["quick", "ci", "paper", "weights", "gpu"])
+@pytest.mark.parametrize("profile", ["small", "ci", "paper", "weights", "gpu"])
 def test_no_other_profile_leaves_effects_out(profile):
     plan = yaml.safe_load((ROOT / f"params/{profile}/workflow.yaml").read_text())
     given = {}

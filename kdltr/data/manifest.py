@@ -114,8 +114,8 @@ def locate(name: str, root: str | os.PathLike = DATA) -> Path:
         KeyError: no such name; the message suggests the nearest ones.
     """
     path = _entry(name).path
-    places = [Path(root) / path, shipped(path)]
-    return next((place for place in places if place.exists()), places[0])
+    place = Path(root) / path
+    return shipped(path) if path.startswith("weights/") and not place.exists() else place
 
 
 def verify(name: str, root: str | os.PathLike = DATA, rehash: bool = False) -> Verified:
