@@ -1,4 +1,4 @@
-"""Character sets: words to class ids and logits back to words (DESIGN §3).
+"""Character sets: words to class ids and logits back to words.
 
 Class 0 is the end token, or the blank of CTC; characters count from 1 in the order of the published
 checkpoints, so a classifier's columns can be loaded as they are.

@@ -1,4 +1,4 @@
-"""Structure of the committed notebooks (DESIGN §9); nbval replays them in `make test`."""
+"""Structure of the committed notebooks; nbval replays them in `make test`."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Word images: reading, storing, generating and batching them (DESIGN §7)."""
+"""Word images: reading, storing, generating and batching them."""
 
 from kdltr.data.records import DataError, ImageError, Pair, RecordError, Word
 

@@ -1,7 +1,7 @@
 """Image files to (H, W, 3) uint8 RGB arrays, and the one way images are resized here.
 
 Resizing is Pillow's bicubic on uint8 RGB, never a tensor interpolation: the published
-recipe (DESIGN §5) does it before dividing by 255, and antialiasing differs between the two.
+recipe does it before dividing by 255, and antialiasing differs between the two.
 """
 
 import io

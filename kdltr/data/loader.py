@@ -75,7 +75,7 @@ def load_pairs(
 
     Args:
         paths: TextZoom LMDBs, folders of pairs or of shards, or opened data sets of `Pair` or
-            `Word`; a `Word` has no LR photograph, so its image is shrunk to `lr_size` (DESIGN §7).
+            `Word`; a `Word` has no LR photograph, so its image is shrunk to `lr_size`.
         hr_size: (H, W) of the teacher's input.
         lr_size: (H, W) of the student's input.
         device: where the uint8 tensors go.
@@ -169,7 +169,7 @@ def select_labels(
     longest: int = MAX_LENGTH,
     frames: int | None = None,
 ) -> tuple[list[int], list[str], dict[str, int]]:
-    """Training labels from the words of the data (DESIGN §4, last paragraph).
+    """Training labels from the words of the data.
 
     "filtered" drops characters the charset lacks, as the evaluation does, and leaves out words
     that are then empty or longer than `longest`. "published" keeps every word as it is, for

@@ -49,8 +49,9 @@ def claim(
         same_model: False for a recogniser of another size than the published one.
 
     Returns:
-        claim, published, measured, low, high (points), p (McNemar's exact test), n, verdict (of
-        DESIGN §6: about the published figure) and here (whether it holds in these data).
+        claim, published, measured, low, high (points), p (McNemar's exact test), n, verdict (about
+        the published figure: `kdltr.evaluation.scores.verdict`) and here (whether it holds in
+        these data).
     """
     measured, low, high = paired_difference(better, worse)
     p = mcnemar(better, worse).p

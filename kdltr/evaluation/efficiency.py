@@ -1,4 +1,4 @@
-"""What a recogniser costs: parameters; multiply-adds, in full and as the paper counts (DESIGN §2).
+"""What a recogniser costs: parameters; multiply-adds, in full and as the paper counts.
 
 What it takes in time and memory is measured by `kdltr.bench`.
 """

@@ -1,4 +1,4 @@
-"""Evaluating a recogniser on word images, and the paper's "Bicubic" baseline (DESIGN §6).
+"""Evaluating a recogniser on word images, and the paper's "Bicubic" baseline.
 
 Nothing is dropped: n is the data's count. What the scores mean is in `kdltr.evaluation.scores`, all
 of which can be imported from here.

@@ -1,7 +1,7 @@
 """What one evaluation found, and what it means: the protocol, intervals, tests, verdicts.
 
 Every score is a function of the per-image predictions, which are kept, so that any number can
-be computed again without the model (DESIGN §6).
+be computed again without the model.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def verdict(
     published: float, measured_mean: float, n_published: int | None, n_measured: int,
     same_data: bool = True, same_model: bool = True,
 ) -> str:
-    """"reproduced", "not reproduced", "different data" or "different model" (DESIGN §6).
+    """"reproduced", "not reproduced", "different data" or "different model".
 
     Args:
         published: percent.

@@ -1,4 +1,4 @@
-"""The four terms of the distillation loss and the criterion that sums them (DESIGN §4)."""
+"""The four terms of the distillation loss and the criterion that sums them."""
 
 from kdltr.losses.criterion import WEIGHTS, DistillationCriterion, cross_entropy_loss
 from kdltr.losses.ctc import CTC_TARGETS, ctc_loss, frame_divergence

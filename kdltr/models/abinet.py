@@ -1,4 +1,4 @@
-"""ABINet, teacher and low-resolution student (Fang et al., CVPR 2021; paper §3.2; DESIGN §3).
+"""ABINet, teacher and low-resolution student (Fang et al., CVPR 2021; paper §3.2).
 
 Symbols: N images, T steps, C classes, E width, (H, W) the feature map. Parameter names are those of
 the released checkpoints, which load strictly.

@@ -1,4 +1,4 @@
-"""PARSeq's two-stream decoder (Bautista and Atienza, ECCV 2022, §3.1; DESIGN §3).
+"""PARSeq's two-stream decoder (Bautista and Atienza, ECCV 2022, §3.1).
 
 Symbols: N images, P image tokens, K reading orders, T steps, S characters known, E width. Names of
 parameters are those of the released checkpoint.

@@ -1,4 +1,4 @@
-"""ABINet's language model, which spells a word anew (Fang et al., CVPR 2021; DESIGN §3)."""
+"""ABINet's language model, which spells a word anew (Fang et al., CVPR 2021)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MATRN, teacher and low-resolution student (Na et al., ECCV 2022; paper §3.2; DESIGN §3).
+"""MATRN, teacher and low-resolution student (Na et al., ECCV 2022; paper §3.2).
 
 Symbols: N images, T steps, C classes, E width, (H, W) the feature map, P = H·W its places.
 Parameter names are those of the released checkpoints, which load strictly.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """Tensors of one forward pass (DESIGN §2); teacher and student return the same shapes.
+    """Tensors of one forward pass; teacher and student return the same shapes.
 
     Symbols: N words, T decoding steps, C classes, E width of a character vector, (H, W) the
     feature map, P image tokens, K reading-order permutations.

@@ -1,4 +1,4 @@
-"""Reading orders that PARSeq trains on (Bautista and Atienza, ECCV 2022, §3.2; DESIGN §3).
+"""Reading orders that PARSeq trains on (Bautista and Atienza, ECCV 2022, §3.2).
 
 A permutation orders the n + 2 tokens of a target: 0 is the start token, 1…n the characters, n + 1
 the end token. A token is read knowing only those before it in the permutation.

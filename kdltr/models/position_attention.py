@@ -1,4 +1,4 @@
-"""Reading all characters at once from a feature map: one query a step (ABINet, §3.1; DESIGN §3)."""
+"""Reading all characters at once from a feature map: one query a step (ABINet, §3.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The convolutional backbone of ABINet and MATRN, "ResNet45" (DESIGN §3).
+"""The convolutional backbone of ABINet and MATRN, "ResNet45".
 
 Symbols: N images, C channels, (H, W) a feature map. Parameter names are those of the released
 checkpoints.

@@ -1,4 +1,4 @@
-"""The post-norm transformer layers of ABINet and MATRN (DESIGN §3).
+"""The post-norm transformer layers of ABINet and MATRN.
 
 Symbols: N words, L places or steps, S keys, E width. Parameter names are those of the released
 checkpoints.

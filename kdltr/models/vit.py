@@ -1,4 +1,4 @@
-"""The vision transformer that PARSeq encodes images with (paper §3.2; DESIGN §3).
+"""The vision transformer that PARSeq encodes images with (paper §3.2).
 
 Pre-norm, GELU, learned positions, no class token. Parameter names are those of timm's
 ``VisionTransformer``, since the released checkpoints were made with it.

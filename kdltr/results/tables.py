@@ -97,8 +97,8 @@ def beside_published(
     """Accuracies with the published figure, the difference and the verdict.
 
     Runs that differ only in their seed become one line: their mean, its standard deviation `sd`,
-    and the widest interval. The verdict is DESIGN §6's, or "different model" for a recogniser of
-    another size than the published one; it is empty where nothing is published.
+    and the widest interval. The verdict is that of `kdltr.evaluation.scores.verdict`; it is empty
+    where nothing is published.
 
     Args:
         rows: of metric "accuracy"; others are passed over.

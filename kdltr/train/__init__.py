@@ -1,4 +1,4 @@
-"""Training: distilling students, and teachers from rendered words (DESIGN §5)."""
+"""Training: distilling students, and teachers from rendered words."""
 
 from kdltr.train.config import DistillConfig, PretrainConfig
 from kdltr.train.distill import distill

@@ -1,4 +1,4 @@
-"""Settings of a training run. The defaults are the published recipe (DESIGN §5)."""
+"""Settings of a training run. The defaults are the published recipe."""
 
 from __future__ import annotations
 

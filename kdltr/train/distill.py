@@ -1,4 +1,4 @@
-"""Distilling a recogniser for low resolution: one explicit loop (paper §3; DESIGN §5).
+"""Distilling a recogniser for low resolution: one explicit loop (paper §3).
 
 Reads top to bottom: data, models, optimiser, the state of an interrupted run, then for every step
 the student's forward pass, the criterion, backward, clip, step. Accelerate supplies the device,

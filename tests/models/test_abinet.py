@@ -1,4 +1,4 @@
-"""ABINet agrees with the published implementation, and its parts do what DESIGN §3 says.
+"""ABINet agrees with the published implementation, and its parts do what they say.
 
 Names, outputs and lengths of MATRN are in the same files and tested alike, so they are here too.
 """

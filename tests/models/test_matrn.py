@@ -1,4 +1,4 @@
-"""MATRN's masking and its passes (DESIGN §3); its published numbers are in test_abinet.py."""
+"""MATRN's masking and its passes; its published numbers are in test_abinet.py."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""PARSeq agrees with the published implementation, and its parts do what DESIGN §3 says."""
+"""PARSeq agrees with the published implementation, and its parts do what they say."""
 
 import numpy as np
 import pytest
