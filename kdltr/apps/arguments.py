@@ -1,4 +1,4 @@
-"""What each command takes.
+"""What each command takes, and the text of its --help.
 
 The docstring of a function is the help of its command: the first line stands in the list of all,
 the last paragraph is an example. It declares the arguments and returns how they are written.

@@ -1,4 +1,4 @@
-"""Word images in LMDB files, in the layouts of TextZoom and of the recognition benchmarks.
+"""Word images in LMDB files: the keys of TextZoom and of the recognition benchmarks, read, written.
 
 TextZoom (`PairedWords`): keys `image_hr-%09d`, `image_lr-%09d`, `label-%09d` from 1, and
 `num-samples`. Benchmarks (`Words`): `image-%09d`, `label-%09d`, `num-samples`. Images are stored
