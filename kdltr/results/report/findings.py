@@ -15,8 +15,8 @@ from kdltr.results.tables import family
 
 JUDGED = ("reproduced", "not reproduced")
 VERDICTS = {
-    "reproduced": f"within {REPRODUCED_WITHIN:g} points of the published figure on the paper's words, with its "
-                  "recogniser; counts: equal in all published digits",
+    "reproduced": f"within {REPRODUCED_WITHIN:g} points of the published figure on the paper's "
+                  "words, with its recogniser; counts: equal in all published digits",
     "not reproduced": "further from it than that, on the same words",
     "different data": "measured on other words: the figure is neither confirmed nor contradicted",
     "different model": "measured with a recogniser of another size",
