@@ -21,7 +21,8 @@ BIN := $(VENV)/bin
 # Several processes share the cores there; the workflow sets the threads of each run itself.
 test verify notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help venv quick small textzoom paper cpu gpu bench test lab report publish notebooks verify clean distclean
+.PHONY: help venv quick small textzoom paper cpu gpu bench test verify lab report publish \
+	notebooks clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -53,7 +54,7 @@ small: $(STAMP)  ## all three recognisers in small: benchmarks, robustness, cost
 textzoom: $(STAMP)  ## what is shipped, on TextZoom's test sets (data/README.md)
 	@$(BIN)/kdltr run textzoom --cores $(CORES) -- $(SNAKEMAKE)
 
-paper: $(STAMP)  ## the same with TextZoom and the released teacher (data/README.md)
+paper: $(STAMP)  ## the published recipe, on TextZoom with the released teachers (data/README.md)
 	@$(BIN)/kdltr run paper --cores $(CORES) -- $(SNAKEMAKE)
 
 cpu: $(STAMP)  ## the small PARSeq for photographs, about an hour on two cores (params/cpu)

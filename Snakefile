@@ -1,11 +1,10 @@
 # Which notebook, with which parameters, makes which result from what. The runs of a profile are
 # listed in params/<profile>/workflow.yaml; kdltr/workflow/plan.py explains that file.
 #
-# Start it with `make quick` or `kdltr run quick`, which hold the
-# profile's lock and end orphans. What is out of date is decided by `params.key`, a digest of
-# parameters, code and inputs (kdltr/workflow/keys.py); file times mean nothing in a clone, hence
-# `ancient`. Checkpoints and partial notebooks are no declared outputs: Snakemake deletes those
-# of a job that fails.
+# Start it with `make quick` or `kdltr run quick`, which hold the profile's lock and end orphans.
+# What is out of date is decided by `params.key`, a digest of parameters, code and inputs
+# (kdltr/workflow/keys.py); file times mean nothing in a clone, hence `ancient`. Checkpoints and
+# partial notebooks are no declared outputs: Snakemake deletes those of a job that fails.
 
 import sys
 

@@ -1,1 +1,1 @@
-"""What a person starts: reading images, writing ONNX, the interactive notebook."""
+"""What a person starts: the command `kdltr` with all it can do, and the reader of notebook 09."""

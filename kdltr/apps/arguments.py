@@ -1,4 +1,4 @@
-"""What each command takes.
+"""What each command takes, and the text of its --help.
 
 The docstring of a function is the help of its command: the first line stands in the list of all,
 the last paragraph is an example. It declares the arguments and returns how they are written.
@@ -17,13 +17,13 @@ CORES = os.cpu_count() or 1
 def read(parser: ArgumentParser) -> str:
     """Read word images: path, text and confidence, a line each.
 
-    The exit status is 1 if an image could not be read; the others are read.
+    If an image cannot be read, the others are, and the exit status is 1.
 
     kdltr read --json crops/*.png
     """
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image of one word")
     parser.add_argument("--weights", metavar="WEIGHTS", help="a file, or the name of shipped ones; "
-                        "default: a student for photographs")
+                        "default: ppocr_ltr, a student for photographs")
     _model(parser)
     _device(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -45,13 +45,13 @@ def distill(parser: ArgumentParser) -> str:
     """Train a student; an interrupted run goes on.
 
     CONFIG.yaml holds `name: value` lines, the settings of DistillConfig in
-    kdltr/train/config.py; output_dir is where the run lies.
+    kdltr/train/config.py; output_dir is where weights and metrics go.
 
     kdltr distill mine.yaml --set epochs=5 --set output_dir=runs/five
     """
     parser.add_argument("config", metavar="CONFIG.yaml", help="the settings")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
-                        help="a setting in place of the file's, as often as you like")
+                        help="in place of the file's setting; may be given repeatedly")
     return "CONFIG.yaml [--set NAME=VALUE]…"
 
 
@@ -64,11 +64,11 @@ def evaluate(parser: ArgumentParser) -> str:
     kdltr evaluate parseq_nano_ltr data/textzoom/test/easy my-words
     """
     _weights(parser)
-    parser.add_argument("data", nargs="+", metavar="DATA", help="pairs, or words, with labels")
+    parser.add_argument("data", nargs="+", metavar="DATA", help="labelled pairs or words")
     _model(parser)
     _device(parser)
     parser.add_argument("--bicubic", action="store_true",
-                        help="a teacher on the small images, upsampled")
+                        help="let a teacher read the small images, upsampled")
     parser.add_argument("--predictions", metavar="FILE.csv", help="write every reading there")
     return "WEIGHTS DATA… [options]"
 
@@ -82,10 +82,10 @@ def data(parser: ArgumentParser) -> str:
 
 
 def verify(parser: ArgumentParser) -> str:
-    """Compare data sets and checkpoints with the manifest.
+    """Compare data sets and checkpoints with the published ones.
 
-    Without a NAME: a table of all there are. The exit status is 1 if one that is
-    named is missing or is not the published one.
+    Without a NAME: a table of all that are known. The exit status is 1 if one that
+    is named is missing or is not the published one.
 
     kdltr data verify textzoom parseq
     """
@@ -119,7 +119,7 @@ def generate(parser: ArgumentParser) -> str:
 
 
 def shards(parser: ArgumentParser) -> str:
-    """Make word pairs from nothing by the million, to feed a GPU from.
+    """Make word pairs by the million, in files that feed a GPU.
 
     kdltr data shards data/generated/shards --pairs 100000 --workers 16
     """
@@ -140,18 +140,18 @@ def feed(parser: ArgumentParser) -> str:
 
     kdltr data feed data/generated/shards --workers 16 --device cuda
     """
-    parser.add_argument("folder", metavar="FOLDER", help="of shards")
+    parser.add_argument("folder", metavar="FOLDER", help="a folder of shards")
     parser.add_argument("--workers", type=int, default=CORES, metavar="N",
                         help="processes that render; default: all cores")
     parser.add_argument("--pairs", type=int, default=1000, metavar="N",
-                        help="that each renders; default: 1000")
+                        help="pairs that each renders; default: 1000")
     parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="default: 256")
     _device(parser)
     return "FOLDER [options]"
 
 
 def bench(parser: ArgumentParser) -> str:
-    """Measure what training and reading take.
+    """Measure what training and reading take, beside a plain way.
 
     kdltr bench parseq --repeats 3
     """
@@ -165,7 +165,7 @@ def bench(parser: ArgumentParser) -> str:
                         metavar="P", help="no, bf16 or both; default: no, which is float32")
     parser.add_argument("--parts", nargs="+", metavar="PART",
                         help="default: training reading search memory")
-    parser.add_argument("--minutes", type=float, metavar="N", help="begin nothing after so long")
+    parser.add_argument("--minutes", type=float, metavar="N", help="begin nothing after so many")
     parser.add_argument("--out", metavar="FILE.json", help="a result file, whole at any time")
     return "[NAME…] [options]"
 
@@ -173,8 +173,8 @@ def bench(parser: ArgumentParser) -> str:
 def run(parser: ArgumentParser) -> str:
     """Make the results of a profile: what is missing or out of date.
 
-    A profile is a folder of params/: quick, small, cpu, gpu, paper, bench. What
-    follows -- goes to snakemake.
+    A profile is a folder of params/: quick, small, textzoom, paper, bench, cpu,
+    gpu. What follows -- goes to snakemake.
 
     kdltr run paper -- --executor slurm --jobs 4
     """
@@ -193,7 +193,7 @@ def report(parser: ArgumentParser) -> str:
 
 
 def publish(parser: ArgumentParser) -> str:
-    """Copy the results of a profile to results/reference/.
+    """Copy the results of a profile to results/reference/ and README.
 
     kdltr publish quick
     """
@@ -211,7 +211,7 @@ def clean(parser: ArgumentParser) -> str:
 def notebook(parser: ArgumentParser) -> str:
     """Execute one notebook with parameters of your own.
 
-    kdltr notebook notebooks/02_teacher.ipynb out.ipynb -p steps 100
+    kdltr notebook notebooks/02_teacher.ipynb out.ipynb -p train false
     """
     parser.add_argument("source", metavar="NOTEBOOK", help="the notebook to execute")
     parser.add_argument("target", metavar="COPY", help="where the executed one goes")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kdltr.data import manifest
 from kdltr.data.folder import is_folder
-from kdltr.data.lmdb import folder_to_lmdb, lmdb_to_folder
+from kdltr.data.opening import folder_to_lmdb, lmdb_to_folder
 from kdltr.generator.render_shards import write_shards
 from kdltr.generator.synthetic import write_textzoom_like
 

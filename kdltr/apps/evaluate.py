@@ -8,8 +8,8 @@ from argparse import Namespace
 import pandas as pd
 
 from kdltr.apps.read import checked_device
-from kdltr.data.lmdb import open_data
 from kdltr.data.loader import load_pairs
+from kdltr.data.opening import open_data
 from kdltr.evaluation.evaluate import PROTOCOL, Scores, UpsampleBicubic, combine, evaluate
 from kdltr.files import atomic_path
 from kdltr.models.weights import load_recogniser

@@ -1,4 +1,4 @@
-"""Word images: reading, storing, generating and batching them."""
+"""Word images that there are: finding, storing, reading, degrading and batching them."""
 
 from kdltr.data.records import DataError, ImageError, Pair, RecordError, Word
 

@@ -1,4 +1,4 @@
-"""Degradations of word images: the paper's random list, and single ones by level for curves.
+"""Degrading word images: as the paper does, at random, and one way at a time by level for curves.
 
 A corruption is a function of an image (H, W, 3) uint8 RGB and a NumPy generator; it returns a new
 image of the same shape. `degrade` applies one to a batch. Every image has a generator of its own,

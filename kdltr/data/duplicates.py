@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdltr.data.hashes import data_hash
-from kdltr.data.lmdb import open_data
 from kdltr.data.loader import load_pairs
+from kdltr.data.opening import open_data
 from kdltr.files import write_text
 
 ALIKE = 0.9  # correlation above which two pictures with one label count as one

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kdltr.data.lmdb import open_data
+from kdltr.data.opening import open_data
 
 ROOT = Path(__file__).resolve().parents[2]
 

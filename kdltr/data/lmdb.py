@@ -1,9 +1,8 @@
-"""Word images in LMDB files, in the layouts of TextZoom and of the recognition benchmarks.
+"""Word images in LMDB files: the keys of TextZoom and of the recognition benchmarks, read, written.
 
 TextZoom (`PairedWords`): keys `image_hr-%09d`, `image_lr-%09d`, `label-%09d` from 1, and
 `num-samples`. Benchmarks (`Words`): `image-%09d`, `label-%09d`, `num-samples`. Images are stored
-as encoded files of varying size. Folders of images with a labels.tsv (`kdltr.data.folder`)
-convert to and from these.
+as encoded files of varying size. `kdltr.data.opening` opens one beside folders and shards.
 """
 
 import errno
@@ -16,7 +15,6 @@ import lmdb
 import numpy as np
 
 from kdltr.data.environments import close, data_file, environment
-from kdltr.data.folder import PairFolder, WordFolder, is_folder, write_folder
 from kdltr.data.images import encode_png, read_image
 from kdltr.data.records import (
     DataError,
@@ -27,7 +25,6 @@ from kdltr.data.records import (
     RecordError,
     Word,
 )
-from kdltr.data.shards import Shards, is_shards
 from kdltr.files import atomic_path
 
 _FIRST_MAP_SIZE = 64 << 20  # bytes; doubled as needed, and only pages in use reach the disk
@@ -148,35 +145,17 @@ class Words(_Records):
 
     image_keys = ("image",)
 
+    @staticmethod
+    def holds(path: str | os.PathLike) -> bool:
+        """Whether the LMDB at `path` holds single words rather than pairs."""
+        with environment(path).begin() as transaction:
+            return transaction.get(b"image-000000001") is not None
+
     def __getitem__(self, index: int) -> Word:
         return Word(*self._decoded(index))
 
     def encoded(self, index: int) -> EncodedWord:
         return EncodedWord(*super().encoded(index))
-
-
-def open_pairs(path: str | os.PathLike) -> PairedWords | PairFolder | Shards:
-    """The pairs at `path`: a TextZoom LMDB, a folder of *.hr.png, *.lr.png and labels.tsv, shards.
-    """
-    if is_shards(path):
-        return Shards(path)
-    return PairFolder(path) if is_folder(path) else PairedWords(path)
-
-
-def open_words(path: str | os.PathLike) -> Words | WordFolder:
-    """The words at `path`: a benchmark LMDB, or a folder of images with labels.tsv."""
-    return WordFolder(path) if is_folder(path) else Words(path)
-
-
-def open_data(path: str | os.PathLike) -> PairedWords | PairFolder | Shards | Words | WordFolder:
-    """The data set at `path`, of pairs or of words: what it holds decides."""
-    if is_shards(path) or (is_folder(path) and PairFolder.holds(path)):
-        return open_pairs(path)
-    if is_folder(path):
-        return WordFolder(path)
-    with environment(path).begin() as transaction:
-        single = transaction.get(b"image-000000001") is not None
-    return Words(path) if single else PairedWords(path)
 
 
 def write_pairs(
@@ -201,19 +180,6 @@ def write_pairs(
 def write_words(path: str | os.PathLike, records: Iterable[tuple[ImageLike, str]]) -> int:
     """Write (image, label) records as a benchmark LMDB; otherwise as `write_pairs`."""
     return _write(path, records, Words.image_keys)
-
-
-def folder_to_lmdb(folder: str | os.PathLike, path: str | os.PathLike) -> int:
-    """Copy a folder of pairs or words (`kdltr.data.folder`) to an LMDB; the count is returned."""
-    source = open_data(folder)
-    return _write(path, (source.encoded(i) for i in range(len(source))),
-                  PairedWords.image_keys if isinstance(source, PairFolder) else Words.image_keys)
-
-
-def lmdb_to_folder(path: str | os.PathLike, folder: str | os.PathLike) -> int:
-    """Copy an LMDB to a folder of PNG files with labels.tsv; pixels and labels stay the same."""
-    source = open_data(path)
-    return write_folder(folder, (source[i] for i in range(len(source))))
 
 
 def _write(path: str | os.PathLike, records: Iterable[tuple], keys: tuple[str, ...]) -> int:

@@ -16,7 +16,7 @@ import torch
 
 from kdltr.charset import MAX_LENGTH, Charset, frames_needed
 from kdltr.data.images import resize
-from kdltr.data.lmdb import open_pairs, open_words
+from kdltr.data.opening import open_pairs, open_words
 from kdltr.data.records import DataError, RecordError, Word
 from kdltr.data.shards import Shards
 

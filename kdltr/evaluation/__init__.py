@@ -1,1 +1,1 @@
-"""How well a recogniser reads: scores, comparisons, degradations, and where it looked."""
+"""How well a recogniser reads: scores, verdicts, comparisons, degradations, where it looked."""

@@ -1,4 +1,4 @@
-"""What one evaluation found, and what it means: the protocol, intervals, tests, verdicts.
+"""What one evaluation found, and what it means: protocol, intervals, tests, and the verdicts.
 
 Every score is a function of the per-image predictions, which are kept, so that any number can
 be computed again without the model.

@@ -1,4 +1,4 @@
-"""The four terms of the distillation loss and the criterion that sums them."""
+"""The paper's loss: its four terms, and the criterion that weighs and sums them."""
 
 from kdltr.losses.criterion import WEIGHTS, DistillationCriterion, cross_entropy_loss
 from kdltr.losses.ctc import CTC_TARGETS, ctc_loss, frame_divergence

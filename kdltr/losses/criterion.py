@@ -1,4 +1,4 @@
-"""The distillation criterion: four named terms and their weighted sum (paper, total loss)."""
+"""The paper's loss as one equation: the weighted sum of its four terms, the criterion."""
 
 from __future__ import annotations
 

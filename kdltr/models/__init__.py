@@ -1,4 +1,4 @@
-"""The registry: names to models.
+"""The recognisers, teachers and students, each built by its name.
 
 A name's sizes are written here and nowhere else; everything may be overridden by keyword.
 """

@@ -1,4 +1,4 @@
-"""Results: rows and predictions, their files, and tables that put them beside the paper's.
+"""Results: their files, and all that is made of them: tables, README's too, figures, reports.
 
     scores = {"distilled": {"easy": evaluate(student, easy), "hard": evaluate(student, hard)}}
     predictions = collect(scores, "parseq_nano")

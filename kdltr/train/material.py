@@ -11,8 +11,8 @@ from torch import Tensor
 
 from kdltr.charset import MAX_LENGTH
 from kdltr.data.hashes import portable
-from kdltr.data.lmdb import open_pairs, open_words
 from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
+from kdltr.data.opening import open_pairs, open_words
 from kdltr.data.scenes import scenes, split_scenes
 from kdltr.data.separation import training_sets, words_of_tests
 from kdltr.generator.fitted_camera import FittedCamera

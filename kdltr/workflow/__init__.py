@@ -1,6 +1,7 @@
-"""The workflow around Snakemake: what runs when, one writer per profile, publishing.
+"""Running a profile with Snakemake: what is out of date, one writer at a time, publishing.
 
 `plan` reads `params/<profile>/workflow.yaml` for the Snakefile, `keys` decides by content
 what is out of date, `processes` holds the lock and ends orphans, `engine` runs snakemake,
-`tidy` publishes and cleans. `kdltr run`, `publish` and `clean` are the command line.
+`notebook` runs one notebook and `follower` says how far it is, `tidy` publishes and cleans.
+`kdltr run`, `notebook`, `publish` and `clean` are the command line.
 """

@@ -1,4 +1,4 @@
-"""Content keys: what a result was made from, whatever the times of the files.
+"""What decides that a result is out of date: its key, made of what the result was made from.
 
 File times say nothing in a fresh clone, so a result is out of date when its key changes. A key
 is a digest of the parameters, of the notebook's code cells, of the kdltr modules the notebook

@@ -1,9 +1,9 @@
 """One writer per profile: a lock, and records of the processes that write.
 
-Found by trial: after SIGKILL of snakemake its jobs go on running, and the next run would be a
-second writer of the same checkpoints. A profile therefore has one lock, which the system frees
-when its holder dies, and records of who is writing, by which an orphan is found and ended. A
-process id can be reused, so a record also holds the start time of its process.
+After SIGKILL of snakemake its jobs go on running, and the next run would be a second writer of
+the same checkpoints. A profile therefore has one lock, which the system frees when its holder
+dies, and records of who is writing, by which an orphan is found and ended. A process id can be
+reused, so a record also holds the start time of its process.
 """
 
 import contextlib

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kdltr.apps.command import main
-from kdltr.data.lmdb import open_data, write_pairs, write_words
+from kdltr.data.lmdb import write_pairs, write_words
+from kdltr.data.opening import open_data
 from kdltr.generator.synthetic import generate
 
 IMAGE = np.zeros((4, 8, 3), np.uint8)

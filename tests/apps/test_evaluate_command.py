@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from kdltr.apps.command import main
-from kdltr.data.lmdb import lmdb_to_folder, write_pairs, write_words
+from kdltr.data.lmdb import write_pairs, write_words
+from kdltr.data.opening import lmdb_to_folder
 from kdltr.evaluation.evaluate import UpsampleBicubic, evaluate
 from kdltr.generator.synthetic import generate_files
 from kdltr.models.weights import load_recogniser

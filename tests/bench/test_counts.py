@@ -1,4 +1,4 @@
-"""Counts beside the paper's (the counting itself is tests/test_efficiency.py)."""
+"""Counts beside the paper's (the counting itself is tests/evaluation/test_efficiency.py)."""
 
 import pytest
 

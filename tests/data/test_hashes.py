@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kdltr.data import lmdb as stores
+from kdltr.data import opening
 from kdltr.data.hashes import ROOT, data_hash, data_hashes, portable
 from kdltr.data.records import DataError
 
@@ -15,7 +16,7 @@ def test_a_hash_is_of_the_records_in_order(tmp_path):
     stores.write_pairs(tmp_path / "a", records)
     found = data_hash(tmp_path / "a")
     assert found["samples"] == 2 and len(found["sha256"]) == 64
-    stores.lmdb_to_folder(tmp_path / "a", tmp_path / "folder")
+    opening.lmdb_to_folder(tmp_path / "a", tmp_path / "folder")
     assert data_hash(tmp_path / "folder") == found  # same records, other storage
     stores.write_pairs(tmp_path / "b", records[::-1])
     other = [(*records[0][:2], "A"), records[1]]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from kdltr.data import environments
+from kdltr.data import environments, opening
 from kdltr.data import lmdb as stores
 from kdltr.data.folder import PairFolder
 from kdltr.data.images import encode_png
@@ -209,11 +209,11 @@ def test_pickle_holds_the_path_alone(store):
 
 
 def test_folder_and_lmdb_convert_both_ways(tmp_path, store):
-    assert stores.lmdb_to_folder(store, tmp_path / "folder") == 3
-    folder = stores.open_pairs(tmp_path / "folder")
+    assert opening.lmdb_to_folder(store, tmp_path / "folder") == 3
+    folder = opening.open_pairs(tmp_path / "folder")
     assert isinstance(folder, PairFolder) and len(folder) == 3
-    assert stores.folder_to_lmdb(tmp_path / "folder", tmp_path / "again") == 3
-    for found, expected in zip(stores.open_pairs(tmp_path / "again"), pairs(), strict=True):
+    assert opening.folder_to_lmdb(tmp_path / "folder", tmp_path / "again") == 3
+    for found, expected in zip(opening.open_pairs(tmp_path / "again"), pairs(), strict=True):
         np.testing.assert_array_equal(found.hr, expected.hr)
         np.testing.assert_array_equal(found.lr, expected.lr)
         assert found.label == expected.label
@@ -221,10 +221,10 @@ def test_folder_and_lmdb_convert_both_ways(tmp_path, store):
 
 def test_words_convert_both_ways(tmp_path):
     stores.write_words(tmp_path / "SVT", [(pair.hr, pair.label) for pair in pairs()])
-    stores.lmdb_to_folder(tmp_path / "SVT", tmp_path / "folder")
-    assert [word.label for word in stores.open_words(tmp_path / "folder")] == [
+    opening.lmdb_to_folder(tmp_path / "SVT", tmp_path / "folder")
+    assert [word.label for word in opening.open_words(tmp_path / "folder")] == [
         "wörd-0", "wörd-1", "wörd-2"]
-    stores.folder_to_lmdb(tmp_path / "folder", tmp_path / "again")
+    opening.folder_to_lmdb(tmp_path / "folder", tmp_path / "again")
     np.testing.assert_array_equal(stores.Words(tmp_path / "again")[2].image, pairs()[2].hr)
 
 
@@ -237,12 +237,12 @@ def test_words_convert_both_ways(tmp_path):
 def test_wrong_labels_file(tmp_path, content, message):
     (tmp_path / "labels.tsv").write_bytes(content)
     with pytest.raises(DataError, match=message):
-        stores.open_pairs(tmp_path)
+        opening.open_pairs(tmp_path)
 
 
 def test_folder_names_a_missing_image_and_keeps_quotes_and_subsets(tmp_path):
     (tmp_path / "labels.tsv").write_text('name\tsubset\tlabel\na\teasy\t"x"\n\nb\thard\t\n')
-    folder = stores.open_pairs(tmp_path)
+    folder = opening.open_pairs(tmp_path)
     assert folder.labels == ['"x"', ""] and folder.subsets == ["easy", "hard"]
     with pytest.raises(RecordError, match=r"record 0: .*a\.hr\.png"):
         folder[0]
@@ -252,8 +252,8 @@ def test_folder_names_a_missing_image_and_keeps_quotes_and_subsets(tmp_path):
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no ../shared/real beside the repository")
 def test_real_photographs():
-    folder = stores.open_pairs(REAL / "textzoom-figures")
+    folder = opening.open_pairs(REAL / "textzoom-figures")
     assert len(folder) == 16 and set(folder.subsets) >= {"easy", "medium", "hard"}
     assert {(pair.hr.shape, pair.lr.shape) for pair in folder} == {((32, 128, 3), (16, 64, 3))}
-    words = stores.open_words(REAL / "words")
+    words = opening.open_words(REAL / "words")
     assert len(words) == 20 and all(word.image.ndim == 3 for word in words)

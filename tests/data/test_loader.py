@@ -6,6 +6,7 @@ import torch
 
 from kdltr.charset import ALNUM36, ASCII94
 from kdltr.data import lmdb as stores
+from kdltr.data import opening
 from kdltr.data.images import encode_png, resize
 from kdltr.data.loader import load_pairs, load_words, select_labels, split
 from kdltr.data.records import DataError, Pair, RecordError
@@ -45,7 +46,7 @@ def test_load_resizes_once_with_pillow(tmp_path):
 
 def test_load_folder_and_words(tmp_path):
     stores.write_pairs(tmp_path / "a", pairs())
-    stores.lmdb_to_folder(tmp_path / "a", tmp_path / "folder")
+    opening.lmdb_to_folder(tmp_path / "a", tmp_path / "folder")
     assert torch.equal(load_pairs(tmp_path / "folder").hr, load_pairs(tmp_path / "a").hr)
     stores.write_words(tmp_path / "SVT", [(pair.hr, pair.label) for pair in pairs()])
     words = load_words(tmp_path / "SVT")

@@ -42,7 +42,7 @@ def test_a_longer_word_costs_parseq_more_and_the_mode_is_kept():
 
 @pytest.mark.parametrize(("name", "billions"), [("abinet", 6.58), ("matrn", 13.50)])
 def test_the_published_sizes_in_full(name, billions):
-    model = create_model(name)  # reference counts: ../shared/parity/README.md
+    model = create_model(name)  # as counted on the published code
     assert round(multiply_adds(model, torch.rand(1, 3, 32, 128)) / 1e9, 2) == billions
 
 
@@ -55,7 +55,7 @@ def test_lstms_are_counted_forward_and_backward():
 
 
 def test_the_crnn_of_text_priors():
-    model = create_model("crnn")  # reference counts: ../shared/parity/README-sr.md
+    model = create_model("crnn")  # as counted on the published copy
     assert round(published_multiply_adds(model) / 1e9, 2) == 0.71
     assert f"{multiply_adds(model, torch.rand(1, 3, 32, 128)) / 1e9:.3f}" == "0.705"
 
@@ -67,7 +67,7 @@ PUBLISHED = {"abinet_ltr": "5.460", "matrn_ltr": "9.863", "parseq_ltr": "2.931"}
 def test_the_paper_s_way_of_counting_gives_the_paper_s_figures(name, billions):
     model = create_model(name).train()
     counted = published_multiply_adds(model)
-    assert f"{counted / 1e9:.3f}" == billions  # of the published code: ../shared/parity/README.md
+    assert f"{counted / 1e9:.3f}" == billions  # as of the published code
     paper = published("textzoom").set_index(["recogniser", "method"])
     row = paper.loc[family(name), "Ours"]
     assert f"{counted / 1e9:.2f}" == f"{row['gflops']:.2f}"

@@ -1,4 +1,4 @@
-"""Reference numbers of the published losses, in float64 (from ../shared/parity)."""
+"""Reference numbers of the published losses, in float64: tests/golden/losses*.npz."""
 
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The criterion: the published sum of the terms, weights, half precision, what does not fit."""
+
 import pytest
 import torch
 from torch import nn

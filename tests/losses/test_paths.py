@@ -1,3 +1,5 @@
+"""The best paths: the published search where it completes, and every path tried one by one."""
+
 import itertools
 import math
 

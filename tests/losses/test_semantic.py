@@ -1,3 +1,5 @@
+"""The semantic contrastive loss: the published numbers, and what counts as a word's."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""The soft logits loss: the published numbers, and gradients for the student alone."""
+
 import pytest
 import torch
 from torch.testing import assert_close

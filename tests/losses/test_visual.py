@@ -1,3 +1,5 @@
+"""The visual focus loss: the published numbers, and maps without a pattern."""
+
 import pytest
 import torch
 from torch.testing import assert_close

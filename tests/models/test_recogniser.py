@@ -38,7 +38,7 @@ def terms_of(teacher, student):
     return distillation, distillation(images, extra, taught, labels, lengths)
 
 
-def test_the_registry_holds_what_the_design_lists():
+def test_the_registry_holds_a_student_for_every_recogniser():
     both = {f"{name}{nano}" for name in (*ALL, "crnn") for nano in ("", "_nano")} | {"ppocr"}
     assert sorted(list_models()) == sorted(both | {f"{name}_ltr" for name in both})
 

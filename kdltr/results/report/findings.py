@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from kdltr.evaluation.scores import REPRODUCED_WITHIN
 from kdltr.results import PROTOCOL, Result, beside_published, is_published_size
 from kdltr.results.report.cells import GAP, Cell, Line, Table, between, quantity
 from kdltr.results.report.claims import PaperClaim, paper_claims
@@ -14,8 +15,8 @@ from kdltr.results.tables import family
 
 JUDGED = ("reproduced", "not reproduced")
 VERDICTS = {
-    "reproduced": "within 1.5 points of the published figure on the paper's words, with its "
-                  "recogniser; counts: equal in all published digits",
+    "reproduced": f"within {REPRODUCED_WITHIN:g} points of the published figure on the paper's "
+                  "words, with its recogniser; counts: equal in all published digits",
     "not reproduced": "further from it than that, on the same words",
     "different data": "measured on other words: the figure is neither confirmed nor contradicted",
     "different model": "measured with a recogniser of another size",
