@@ -144,5 +144,5 @@ def wide(rows: Sequence[Row], metric: str = "accuracy") -> pd.DataFrame:
     frame = frame[frame["metric"] == metric]
     table = frame.pivot_table(values="value", index=["recogniser", "method"], columns="subset",
                               aggfunc="mean", sort=False)
-    table = table[list(dict.fromkeys(frame["subset"]))]
-    return table.rename_axis(columns=None)
+    lines = list(dict.fromkeys(zip(frame["recogniser"], frame["method"], strict=True)))
+    return table.loc[lines, list(dict.fromkeys(frame["subset"]))].rename_axis(columns=None)

@@ -276,3 +276,12 @@ def test_benchmarks_stand_beside_what_the_teachers_state_on_the_same_variant():
     assert list(table["verdict"]) == [
         "reproduced", "not reproduced", "", "", "different model", "", "different data"]
     assert list(table["published"].dropna()) == [95.8, 97.9, 95.8, 98.61]
+
+
+def test_the_wide_table_keeps_the_order_of_methods_that_recognisers_share_in_part():
+    order = [("a", "bicubic"), ("a", "distilled"), ("b", "bicubic"), ("b", "other"),
+             ("b", "distilled")]  # fmt: skip
+    rows = [Row("textzoom", *names, subset, "accuracy", 50.0, n=2)
+            for names in order for subset in ("hard", "easy")]  # fmt: skip
+    table = wide(rows)
+    assert list(table.index) == order and list(table.columns) == ["hard", "easy"]
