@@ -33,12 +33,16 @@ def read(parser: ArgumentParser) -> str:
 def export(parser: ArgumentParser) -> str:
     """Write a recogniser as an ONNX file, compared with PyTorch.
 
-    kdltr export parseq_nano_ltr word.onnx
+    `kdltr read --weights FILE.onnx` and `kdltr evaluate FILE.onnx` read with it.
+
+    kdltr export ppocr_ltr word.onnx
     """
     _weights(parser)
     parser.add_argument("target", metavar="FILE.onnx", help="the file to write")
     _model(parser)
-    return "WEIGHTS FILE.onnx [--model NAME]"
+    parser.add_argument("--int8", metavar="DATA", help="in 8 bits: smaller and faster, a little "
+                        "less accurate; ranges are taken from words like those to be read")
+    return "WEIGHTS FILE.onnx [--model NAME] [--int8 DATA]"
 
 
 def distill(parser: ArgumentParser) -> str:

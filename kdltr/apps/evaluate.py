@@ -8,9 +8,14 @@ from argparse import Namespace
 import pandas as pd
 
 from kdltr.apps.read import checked_device
-from kdltr.data.loader import load_pairs
-from kdltr.data.opening import open_data
-from kdltr.evaluation.evaluate import PROTOCOL, Scores, UpsampleBicubic, combine, evaluate
+from kdltr.evaluation.evaluate import (
+    PROTOCOL,
+    Scores,
+    UpsampleBicubic,
+    combine,
+    evaluate,
+    load_for,
+)
 from kdltr.files import atomic_path
 from kdltr.models.weights import load_recogniser
 
@@ -20,10 +25,8 @@ LR_SIZE = (16, 64)
 def command(options: Namespace) -> int:
     """A line for each data set, and one for all of them together."""
     model = load_recogniser(options.weights, options.model, checked_device(options.device))
-    hr_size = (32, 128) if model.image_size == LR_SIZE else model.image_size
     reader = UpsampleBicubic(model, LR_SIZE) if options.bicubic else model
-    scores = {path: evaluate(reader, load_pairs([open_data(path)], hr_size))
-              for path in options.data}
+    scores = {path: evaluate(reader, load_for(model, path)) for path in options.data}
     if len(scores) > 1:
         scores["average"] = combine(scores)
     lines = {name: _line(found) for name, found in scores.items()}

@@ -79,5 +79,5 @@ def checked_device(name: str) -> torch.device:
 def _read(model: Recogniser, images: list[np.ndarray]) -> list[Reading]:
     """Readings of N uint8 images (H, W, 3) of the model's size."""
     batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # (N, 3, H, W)
-    device = next(model.parameters()).device
+    device = next((parameter.device for parameter in model.parameters()), batch.device)
     return model.read(batch.to(device).float() / 255)

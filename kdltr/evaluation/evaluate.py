@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kdltr.data.loader import WordPairs, load_pairs
+from kdltr.data.opening import open_data
 from kdltr.evaluation.scores import (
     PROTOCOL,
     Interval,
@@ -83,6 +84,13 @@ def evaluate(
         "image": _checksums(pairs),
     })
     return score(frame, len(pairs.skipped))
+
+
+def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
+    """The words of a data set in the size that `model` reads: its LR images where they fit."""
+    lr_size = (16, 64)
+    hr_size = (32, 128) if tuple(model.image_size) == lr_size else model.image_size
+    return load_pairs([open_data(path)], hr_size, lr_size)
 
 
 def load_readers(
@@ -204,6 +212,7 @@ __all__ = [
     "evaluate",
     "images_for",
     "input_sizes",
+    "load_for",
     "load_readers",
     "matches",
     "mcnemar",

@@ -114,6 +114,8 @@ def _write(model: Recogniser, path: Path) -> None:
     facts = {
         "model": model.name,
         "charset": model.charset.characters,
+        "lower": json.dumps(model.charset.lower),
+        "decoding": model.decoding,
         "image_size": json.dumps(list(model.image_size)),
         "input": "RGB in [0, 1], the image of one word resized to image_size (height, width)",
         "decode": DECODE[model.decoding],

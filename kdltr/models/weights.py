@@ -14,6 +14,7 @@ from kdltr.charset import CHARSETS
 from kdltr.checkpoint import CheckpointError
 from kdltr.files import shipped
 from kdltr.models import Recogniser, create_model, list_models, nearest
+from kdltr.models.onnx_reader import OnnxReader
 
 WEIGHTS = shipped("weights")
 DEFAULT = "ppocr_ltr"  # what reads photographs best of what is shipped (README)
@@ -27,7 +28,8 @@ def load_recogniser(
     """A recogniser ready to read, in eval mode.
 
     Args:
-        weights: a file in any layout kdltr reads, or the name of shipped ones (`list_weights`).
+        weights: a file in any layout kdltr reads, an ONNX file of `kdltr.models.onnx`, or the name
+            of shipped ones (`list_weights`).
         model: a name of `kdltr.list_models`; if None, the one that the file's metadata name.
         device: where it goes.
 
@@ -40,6 +42,8 @@ def load_recogniser(
     file = Path(weights)
     if not file.is_file() and str(weights) in list_weights():
         file = WEIGHTS / f"{weights}.safetensors"
+    if model is None and file.suffix == ".onnx" and file.is_file():
+        return OnnxReader(file).eval()
     metadata = _metadata(file)
     name = model or metadata.get("model")
     if name is None and not file.is_file():
