@@ -96,5 +96,6 @@ def test_no_profile_trains_on_a_test_set(file):
 def test_a_profile_that_did_would_be_found():
     for planted in ({"train_sets": ["train1", "test/easy"]}, {"shards": {"test/easy": {}}},
                     {"recipe": {"words": ["benchmarks/SVT"]}},
-                    {"training": {"shards": "data/x/test/easy"}}):
+                    {"training": {"shards": "data/x/test/easy"}},
+                    {"training": {"words": ["data/textzoom/test/hard"]}}):
         assert any(is_test(name) for name in trained_on(planted))
