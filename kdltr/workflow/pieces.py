@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from kdltr.files import atomic_path, write_bytes, write_json
 
@@ -24,25 +23,26 @@ class PiecesError(RuntimeError):
 
 
 def split(files: Mapping[str, Path], folder: Path, size: int = SIZE) -> None:
-    """Write ``files`` to ``folder`` in pieces; what is there already stays, what is old goes.
+    """Write ``files``, one after another, to ``folder`` in pieces; older pieces go.
 
     Args:
         files: by the names, relative and with ``/``, that `join` gives them.
-        size: bytes of a piece at most.
+        size: bytes of a piece; the last may have fewer.
     """
-    listed = {}
+    sizes, pieces, waiting = dict.fromkeys(files, 0), [], b""
     for name, file in files.items():
-        listed[name] = []
         with file.open("rb") as content:  # renamed over while it is read, it is read all the same
-            while piece := content.read(size):
-                listed[name].append(_digest(piece))
-                target = folder / f"{listed[name][-1]}{_SUFFIX}"
-                if not (target.is_file() and _digest(target.read_bytes()) == target.stem):
-                    write_bytes(target, piece)
-    write_json(folder / LIST, {"files": listed})
-    used = {piece for pieces in listed.values() for piece in pieces}
+            while part := content.read(size - len(waiting)):
+                sizes[name] += len(part)
+                waiting += part
+                if len(waiting) == size:
+                    pieces.append(_written(folder, waiting))
+                    waiting = b""
+    if waiting:
+        pieces.append(_written(folder, waiting))
+    write_json(folder / LIST, {"files": sizes, "pieces": pieces})
     for file in folder.glob(f"*{_SUFFIX}"):
-        if file.stem not in used:
+        if file.stem not in pieces:
             file.unlink()
 
 
@@ -52,36 +52,50 @@ def join(folder: Path, target: Path) -> None:
     Raises:
         PiecesError: no list, or a piece is missing or damaged.
     """
-    listed = _listed(folder)
+    sizes, pieces = _listed(folder)
+    waiting = b""
     with atomic_path(target) as temporary:
         temporary.mkdir()
-        for name, pieces in listed.items():
+        for name, left in sizes.items():
             file = temporary / name
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("wb") as content:
-                for piece in pieces:
-                    content.write(_read(folder, piece, name))
+                while left:
+                    waiting = waiting or _read(folder, pieces.pop(0))
+                    written = content.write(waiting[:left])
+                    left, waiting = left - written, waiting[written:]
 
 
-def _listed(folder: Path) -> dict[str, list[str]]:
+def _listed(folder: Path) -> tuple[dict[str, int], list[str]]:
+    """Sizes by name, and the pieces."""
     try:
-        found: Any = json.loads((folder / LIST).read_text(encoding="utf-8"))["files"]
-        names = [PurePosixPath(name) for name in found]
+        found = json.loads((folder / LIST).read_text(encoding="utf-8"))
+        names = [PurePosixPath(name) for name in found["files"]]
+        sizes, pieces = dict(found["files"]), list(found["pieces"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PiecesError(f"{folder / LIST}: expected a list of pieces, found none that can be "
                           f"read ({error}); copy the whole folder again") from error
     if outside := [str(name) for name in names if name.is_absolute() or ".." in name.parts]:
         raise PiecesError(f"{folder / LIST}: expected names within a folder, found {outside[0]}")
-    return found
+    return sizes, pieces
 
 
-def _read(folder: Path, piece: str, name: str) -> bytes:
-    file = folder / f"{piece}{_SUFFIX}"
+def _written(folder: Path, content: bytes) -> str:
+    """Keep a piece; its name."""
+    name = _digest(content)
+    file = folder / f"{name}{_SUFFIX}"
+    if not (file.is_file() and _digest(file.read_bytes()) == name):
+        write_bytes(file, content)
+    return name
+
+
+def _read(folder: Path, name: str) -> bytes:
+    file = folder / f"{name}{_SUFFIX}"
     content = file.read_bytes() if file.is_file() else b""
-    if _digest(content) != piece:
-        found = "a damaged one" if content else "nothing"
-        raise PiecesError(f"{file}: expected a piece of {name}, found {found}; copy {folder} "
-                          "again, or remove it to start over")
+    if _digest(content) != name:
+        found = "a damaged one" if content else "none"
+        raise PiecesError(f"{file}: expected a piece, found {found}; copy {folder} again, or "
+                          "remove it to start over")
     return content
 
 
