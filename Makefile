@@ -41,7 +41,7 @@ $(STAMP):
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -z "$(TORCH_INDEX)" || \
 		$(BIN)/pip install -q --index-url $(TORCH_INDEX) "$$(grep '^torch==' constraints.txt)"
-	@$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	@$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[dev]'
 	@rm -f $(VENV)/.made-from-*
 	@touch $@
 

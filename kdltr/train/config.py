@@ -68,6 +68,7 @@ class DistillConfig(_Settings):
     teacher: str = "parseq"
     teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"
     student: str = "parseq_ltr"
+    student_weights: str | None = None  # what it starts from; None: from the teacher, see start
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
     start: str = "published"  # or "fitted": what depends on the resolution fitted to the teacher's
     weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
@@ -171,6 +172,9 @@ class PretrainConfig(_Settings):
     split: str = "train1"  # of kdltr.generator; shards have their own, as the next two
     data_seed: int = 1
     effects: tuple[str, ...] = ()  # of kdltr.generator
+    words: tuple[str, ...] = ()  # stored words, pairs or single ones, of which none tests hold too
+    words_share: float = 0.5  # of a batch, where there are words; the others are generated
+    validation: float = 0.1  # share of the pairs among words held out, whole scenes, to choose by
     augment: float = 0.0  # strength of kdltr.train.augment, on the device
     seed: int = 42
     workers: int = 1  # rendering processes; shards need none
@@ -188,10 +192,13 @@ class PretrainConfig(_Settings):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "effects", checked_effects(self.effects))
+        object.__setattr__(self, "words", _paths(self.words))
         _check_model(self.model)
         _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE)
         self._require("augment", self.augment >= 0, "at least 0")
         self._require("workers", self.workers >= 0, "at least 0")
+        self._require("words_share", 0 < self.words_share < 1, "between 0 and 1")
+        self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._require("validation_words", self.validation_words >= 1, "at least 1")
         self._require_minutes()
         made = {name: getattr(self, name) for name in ("split", "data_seed", "effects")}

@@ -88,7 +88,8 @@ def distill(
     settings |= {"sets": material.sets}
     pairs = pairs.to(device)
     lr_images = LRImages(pairs, material.sizes, config.camera)
-    if config.start == "fitted" and not will_resume(run, settings):
+    fitted = config.start == "fitted" and not config.student_weights
+    if fitted and not will_resume(run, settings):
         n = min(len(pairs), FITTED_ON)
         some = (torch.arange(n) * len(pairs) // n).to(device)  # evenly spaced
         student.to(device).fit_start(teacher.to(device), lr_images(some, config.seed))

@@ -1,4 +1,4 @@
-"""What a teacher's training is fed: batches of pictures and words, rendered or from shards."""
+"""What a teacher's training is fed: batches of words, rendered, from shards, or stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from kdltr.data.separation import check_split
 from kdltr.data.shards import Shards
 from kdltr.generator import source
 from kdltr.generator.synthetic import arrays
+from kdltr.models import Recogniser
 from kdltr.train.config import PretrainConfig
+from kdltr.train.material import stored_words
 
 Batch = tuple[Tensor, list[str]]  # pictures (B, 3, H, W) uint8, and their B words
 AHEAD = 4  # batches fetched from shards before they are asked for
@@ -30,19 +32,21 @@ class Pictures:
 
     Args:
         config: `image` says which picture, `shards`, or else `split`, `data_seed` and `effects`,
-            of which pairs.
-        size: (H, W).
+            of which pairs; `words` and `words_share`, which stored words come between.
+        model: what is trained.
         pin: page-locked memory, for copies to a GPU that the host does not wait for.
 
     Attributes:
-        source: what the pairs are made from, as `kdltr.generator.synthetic.source` has it.
+        source: what the pairs are made from, as `kdltr.generator.synthetic.source` has it; of
+            stored words `sets`, as `kdltr.data.hashes.data_hash` has them.
 
     Raises:
-        kdltr.data.DataError: no shards, or of another size; a test split.
+        kdltr.data.DataError: no shards, or of another size; a test split or set.
     """
 
-    def __init__(self, config: PretrainConfig, size: tuple[int, int], pin: bool = False) -> None:
-        self.config, self.size, self.pin, self.shards = config, tuple(size), pin, None
+    def __init__(self, config: PretrainConfig, model: Recogniser, pin: bool = False) -> None:
+        self.config, self.size, self.pin = config, tuple(model.image_size), pin
+        self.shards, self.stored, self.generated = None, None, config.batch_size
         self.source = source(config.split, config.data_seed, config.effects)
         if config.shards:
             self.shards = Shards(config.shards)
@@ -52,27 +56,52 @@ class Pictures:
         # Arguments of `kdltr.generator.synthetic.arrays`.
         self.made = {"split": self.source["split"], "seed": self.source["seed"],
                      "effects": self.source.get("effects", ())}
+        if config.words:
+            self.stored, self.unseen, sets = stored_words(config, model)
+            self.source = self.source | {"sets": sets}
+            # Of a batch at least one is stored, and one is generated.
+            few = min(max(1, round(config.batch_size * config.words_share)), config.batch_size - 1)
+            self.generated = config.batch_size - few
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Those of the steps from ``first`` on."""
-        if self.shards is None:
-            return iter(self._rendered(first))
-        n, size, seed = len(self.shards), self.config.batch_size, self.config.seed
-        chosen = islice(shuffled(n, size, seed, first), self.config.steps - first)
-        return prefetched(lambda rows: self.shards.batch(rows, self.config.image, self.pin), chosen)
+        if self.stored is None:
+            return self._made(first)
+        few = self.config.batch_size - self.generated
+        chosen = shuffled(len(self.stored), few, self.config.seed, first)
+        return map(self._with_stored, self._made(first), chosen)
 
     def held_out(self) -> WordPairs:
-        """Words of another seed, so that the test splits stay unseen until the end.
+        """Scenes of the stored words; without them words of another seed, and of no test split.
 
         HR and LR are the same picture, the one that is trained on: whatever the model's size.
         """
+        if self.stored is not None and len(self.unseen):
+            images = self._stored_images(self.unseen)
+            return WordPairs(images, images, self.unseen.words)
         made = self.made | {"seed": self.made["seed"] + 1}
         images, words = render(self.config.image, self.size, self.config.validation_words, 0, made)
         return WordPairs(images, images, words)
 
+    def _made(self, first: int) -> Iterator[Batch]:
+        """The generated words of the steps from ``first`` on."""
+        if self.shards is None:
+            return iter(self._rendered(first))
+        n, size, seed = len(self.shards), self.generated, self.config.seed
+        chosen = islice(shuffled(n, size, seed, first), self.config.steps - first)
+        return prefetched(lambda rows: self.shards.batch(rows, self.config.image, self.pin), chosen)
+
+    def _stored_images(self, pairs: WordPairs) -> Tensor:
+        return pairs.hr if self.config.image == "hr" else pairs.lr
+
+    def _with_stored(self, made: Batch, chosen: Tensor) -> Batch:
+        images = torch.cat([made[0], self._stored_images(self.stored)[chosen]])
+        words = [self.stored.words[i] for i in chosen.tolist()]
+        return images.pin_memory() if self.pin else images, made[1] + words
+
     def _rendered(self, first: int) -> DataLoader:
         config = self.config
-        batches = RenderedBatches(self.made, config.batch_size, config.steps, config.image,
+        batches = RenderedBatches(self.made, self.generated, config.steps, config.image,
                                   self.size)
         return DataLoader(
             Subset(batches, range(first, config.steps)), batch_size=None,

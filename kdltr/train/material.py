@@ -12,12 +12,13 @@ from torch import Tensor
 from kdltr.charset import MAX_LENGTH
 from kdltr.data.hashes import portable
 from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
-from kdltr.data.opening import open_pairs, open_words
+from kdltr.data.opening import open_data, open_pairs, open_words
+from kdltr.data.records import Pair
 from kdltr.data.scenes import scenes, split_scenes
 from kdltr.data.separation import training_sets, words_of_tests
 from kdltr.generator.fitted_camera import FittedCamera
 from kdltr.models import Recogniser
-from kdltr.train.config import PARTS, DistillConfig
+from kdltr.train.config import PARTS, DistillConfig, PretrainConfig
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,33 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
     return Material(pairs.subset(kept[train]), labels[train], lengths[train],
                     dict(zip(PARTS, sizes, strict=True)), pairs.subset(kept[held_out]), report,
                     found)
+
+
+def stored_words(
+    config: PretrainConfig, model: Recogniser
+) -> tuple[WordPairs, WordPairs, dict[str, dict[str, Any]]]:
+    """The stored words that a teacher's training takes: to learn from, held out, and their sets.
+
+    Words that test sets hold too, and those that `model` cannot be taught (`select_labels`), are
+    left out. What is held out are scenes of the pairs; single words are all learned from.
+
+    Raises:
+        kdltr.data.DataError: missing or damaged data, or a test set.
+    """
+    sets = sorted(map(open_data, config.words), key=lambda one: not isinstance(one[0], Pair))
+    found = training_sets([one.path for one in sets])
+    pairs = load_pairs(sets, model.image_size, model.image_size)
+    paired = sum(len(one) for one in sets if isinstance(one[0], Pair))  # they come first
+    left = _apart_from_tests(sets, found)
+    kept, words, _ = select_labels([pairs.words[i] for i in left], model.charset, "filtered",
+                                   frames=model.frames)
+    chosen = left[kept]
+    pairs = WordPairs(pairs.hr[chosen], pairs.lr[chosen], words)
+    n = int((chosen < paired).sum())
+    train, held_out = split_scenes(scenes(pairs.subset(range(n))), config.validation,
+                                   config.seed) if n else (torch.arange(0), torch.arange(0))
+    train = torch.cat([train, torch.arange(n, len(pairs))])
+    return pairs.subset(train), pairs.subset(held_out), found
 
 
 def _apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor:

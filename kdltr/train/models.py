@@ -47,10 +47,10 @@ class Distillation(nn.Module):
 
 
 def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
-    """The teacher, and the student that starts from it."""
+    """The teacher, and the student that starts from it, or from weights of its own."""
     teacher = create_model(config.teacher, config.teacher_weights, **config.model)
-    student = create_model(config.student, **config.model)
-    return teacher, student.init_from_teacher(teacher)
+    student = create_model(config.student, config.student_weights, **config.model)
+    return teacher, student if config.student_weights else student.init_from_teacher(teacher)
 
 
 def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) -> None:

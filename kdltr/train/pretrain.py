@@ -1,9 +1,10 @@
 """Training a recogniser by its labels alone, on generated words: a teacher, from random weights.
 
 Words are rendered as they are needed, none twice, or come from shards rendered beforehand, in a new
-order every epoch (`kdltr.train.feed`). Either way a step's words, and what augmentation does to
-them, are a function of the settings and the step, so that a run resumes at any step. On a GPU the
-host waits for the device only where it looks at the loss (``log_every``), validates or saves.
+order every epoch; stored words, of photographs, may come between (`kdltr.train.feed`). A step's
+words, and what augmentation does to them, are a function of the settings and the step, so that a
+run resumes at any step. On a GPU the host waits for the device only where it looks at the loss
+(``log_every``), validates or saves.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def pretrain(
     if config.start_from:
         own = load_matching(model, config.start_from)
         log.info("start from %s; own start for %d tensors", config.start_from, len(own))
-    pictures = Pictures(config, model.image_size, pin=device.type == "cuda")
+    pictures = Pictures(config, model, pin=device.type == "cuda")
     label_loss = ctc_loss if model.decoding == "ctc" else cross_entropy_loss
     learn = model  # reading, and the names of the weights, are never compiled
     if config.compile != "no":
@@ -157,7 +158,7 @@ def _validate(
     run: Path,
     history: History,
 ) -> dict[str, Any]:
-    """Score the teacher on rendered words it never sees; keep the best weights."""
+    """Score the teacher on words it never sees; keep the best weights."""
     scores = evaluate(model, held_out)
     history.add({
         "step": step, "n": scores.n, "correct": scores.correct, "accuracy": scores.accuracy,

@@ -1,12 +1,16 @@
 """What pretraining is fed: rendered batches, or those of shards in a new order every epoch."""
 
+import shutil
 import threading
 
+import numpy as np
 import pytest
 import torch
 
 from kdltr.data import DataError
 from kdltr.data.batches import epoch_batches
+from kdltr.data.folder import write_folder
+from kdltr.data.records import Pair, Word
 from kdltr.evaluation.evaluate import images_for
 from kdltr.generator.render_shards import write_shards
 from kdltr.generator.synthetic import arrays
@@ -15,6 +19,7 @@ from kdltr.train import PretrainConfig
 from kdltr.train.feed import AHEAD, Pictures, prefetched, shuffled
 
 HR, LR = (32, 128), (16, 64)
+MODELS = {HR: create_model("parseq_nano"), LR: create_model("parseq_nano_ltr")}  # by what they read
 
 
 def config(**changed):
@@ -36,7 +41,7 @@ def channels_first(images):
 
 @pytest.mark.parametrize(("image", "size"), [("hr", HR), ("lr", LR), ("lr", HR)])
 def test_rendered_batches_are_consecutive_pieces_of_the_stream(image, size):
-    batches = list(Pictures(config(image=image), size).batches(first=5))
+    batches = list(Pictures(config(image=image), MODELS[size]).batches(first=5))
     assert len(batches) == 2
     hr, lr, words = arrays("train1", 6, 5, start=15, **{f"{image}_size": size})
     assert torch.equal(torch.cat([pictures for pictures, _ in batches]),
@@ -47,7 +52,7 @@ def test_rendered_batches_are_consecutive_pieces_of_the_stream(image, size):
 @pytest.mark.parametrize("image", ["hr", "lr"])
 def test_shards_are_shuffled_by_epoch_and_resume_at_any_step(shards, image):
     size = HR if image == "hr" else LR
-    pictures = Pictures(config(image=image, shards=shards), size)
+    pictures = Pictures(config(image=image, shards=shards), MODELS[size])
     whole = list(pictures.batches(first=0))
     assert len(whole) == 7  # two epochs of three steps, and one
     every = channels_first(arrays("train1", 10, 8)[0 if image == "hr" else 1])
@@ -71,22 +76,64 @@ def test_the_order_differs_from_epoch_to_epoch():
 
 def test_shards_of_another_size_are_refused(shards):
     with pytest.raises(DataError, match=r"hr pictures of \(16, 64\), found \(32, 128\)"):
-        Pictures(config(shards=shards), LR)
+        Pictures(config(shards=shards), MODELS[LR])
 
 
 def test_held_out_words_are_of_another_seed_and_what_the_model_reads(shards):
     for given, seed in ((config(), 6), (config(shards=shards), 9)):
-        held_out = Pictures(given, HR).held_out()
+        held_out = Pictures(given, MODELS[HR]).held_out()
         assert held_out.words == arrays("train1", 2, seed)[2]
     for image in ("hr", "lr"):  # a student on small sharp pictures is not validated on blurred ones
-        held_out = Pictures(config(image=image), LR).held_out()
+        held_out = Pictures(config(image=image), MODELS[LR]).held_out()
         hr, lr, _ = arrays("train1", 2, 6, hr_size=LR)
-        found = images_for(create_model("parseq_nano_ltr"), held_out)
+        found = images_for(MODELS[LR], held_out)
         assert torch.equal(found, channels_first(hr if image == "hr" else lr))
 
 
+@pytest.fixture
+def photographs(tmp_path):
+    """Single words, 8, and pairs, 30, to learn from; and among each one that cannot be read."""
+    def image(seed, shape):  # of one colour: no two pairs show one scene
+        return np.broadcast_to(np.random.default_rng(seed).integers(0, 255, 3, np.uint8), shape)
+
+    pairs = [Pair(image(i, (32, 128, 3)), image(i, (16, 64, 3)), f"pair{i}") for i in range(30)]
+    words = [Word(image(100 + i, (40, 90, 3)), f"word{i}") for i in range(8)]
+    folders = [tmp_path / "pairs", tmp_path / "words"]
+    for folder, records in zip(folders, (pairs, words), strict=True):
+        write_folder(folder, [*records, records[0]._replace(label="\u2014")])
+    return [str(folder) for folder in folders[::-1]]
+
+
+def test_a_share_of_every_batch_is_stored_words(photographs):
+    given = config(words=photographs, words_share=0.4, validation=0.2, batch_size=5, steps=9)
+    pictures = Pictures(given, MODELS[HR])
+    held_out = pictures.held_out()
+    assert held_out.words and all(word.startswith("pair") for word in held_out.words)
+    assert {one["samples"] for one in pictures.source["sets"].values()} == {31, 9}
+    whole = list(pictures.batches(0))
+    made = [word for _, words in whole for word in words[:3]]
+    assert made == arrays("train1", 27, 5)[2]  # the stream, as without stored words
+    stored = [word for _, words in whole for word in words[3:]]
+    assert len(stored) == 18 and not {*stored} & {*held_out.words}
+    assert any(word.startswith("pair") for word in stored) and any(
+        word.startswith("word") for word in stored)
+    for first, (images, words) in enumerate(whole):
+        again, same = next(iter(pictures.batches(first)))
+        assert same == words and torch.equal(again, images)
+    own = dict(zip(pictures.stored.words, pictures.stored.hr, strict=True))
+    assert torch.equal(whole[0][0][3:], torch.stack([own[word] for word in whole[0][1][3:]]))
+
+
+def test_stored_words_may_be_no_test_set(photographs, tmp_path):
+    test = tmp_path / "test" / "words"
+    test.parent.mkdir()
+    shutil.copytree(photographs[0], test)
+    with pytest.raises(DataError, match="a test set; leave it out"):
+        Pictures(config(words=[str(test)]), MODELS[HR])
+
+
 def test_effects_reach_the_generator():
-    pictures = Pictures(config(effects=["lens", "ink"], steps=1), HR)
+    pictures = Pictures(config(effects=["lens", "ink"], steps=1), MODELS[HR])
     ((images, words),) = pictures.batches(0)
     hr, _, expected = arrays("train1", len(words), config().data_seed, effects=("ink", "lens"))
     assert words == expected and torch.equal(images, channels_first(hr))

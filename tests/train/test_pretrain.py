@@ -42,7 +42,7 @@ def test_a_recogniser_by_ctc_is_trained_by_its_own_loss(tmp_path):
         first = next(csv.DictReader(file))
     torch.manual_seed(42)
     model = create_model("crnn_nano", **CRNN)
-    images, drawn = next(Pictures(config(tmp_path), model.image_size).batches(0))
+    images, drawn = next(Pictures(config(tmp_path), model).batches(0))
     labels, lengths = model.charset.encode([model.charset.filter(word) for word in drawn], 26)
     expected = ctc_loss(model(images.float() / 255).logits, labels, lengths)
     assert float(first["cross_entropy"]) == pytest.approx(expected.item(), rel=1e-5)
