@@ -22,7 +22,7 @@ from typing import Any
 
 from PIL import Image
 
-from kdltr.apps.timebox import PLAN, Plan, read_plan
+from kdltr.apps.timebox_plan import DEFAULT, Plan, read_plan
 from kdltr.apps.training import make_weights, settings
 from kdltr.data.images import read_image
 from kdltr.data.lmdb import write_pairs, write_words
@@ -45,7 +45,7 @@ class BundleError(Exception):
 def command(options: Namespace) -> int:
     """Write the bundle; its path and size on stdout."""
     root, target = repository_root(), Path(options.target)
-    file = Path(options.plan or root / "params/gpu" / PLAN)
+    file = Path(options.plan or root / "params/gpu" / DEFAULT)
     size = write_bundle(target, file, root, options.python)
     sys.stdout.write(f"{target}: {size / 2**20:.1f} MiB\n")
     return 0
@@ -70,7 +70,7 @@ def write_bundle(target: Path, file: Path, root: Path, python: str | None = None
         folder = Path(building)
         for path in SOURCES:
             _copy(root / path, folder / path)
-        _copy(file, folder / "params/gpu" / PLAN)
+        _copy(file, folder / "params/gpu" / DEFAULT)
         for path in _named(plan):
             if path not in plan.weights:
                 _carry(root / path, folder / path, plan.carry)

@@ -8,7 +8,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from kdltr.apps import timebox
+from kdltr.apps import timebox, timebox_plan
 from kdltr.files import repository_root, write_text
 from kdltr.workflow import engine, tidy
 from kdltr.workflow.notebook import NotebookError, read_parameters, run_notebook
@@ -25,6 +25,8 @@ def run(options: Namespace) -> int:
         raise ValueError("--minutes and --out go together: how long a time box is, and where its "
                          "results lie")
     if options.minutes is not None:
+        if options.minutes <= 0:
+            raise ValueError(f"--minutes must be above 0, found {options.minutes}")
         return _run_timebox(options, root)
     if options.dry_run:
         return engine.preview(options.profile, root, extra)
@@ -36,10 +38,13 @@ def run(options: Namespace) -> int:
 
 def _run_timebox(options: Namespace, root: Path) -> int:
     """The path of the summary on stdout; asked to end, it ends what it has started."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    file = Path(options.plan or root / "params" / options.profile / timebox.PLAN)
+    file = Path(options.plan or root / "params" / options.profile / timebox_plan.DEFAULT)
     out = Path(options.out)
-    status = timebox.run(file, options.minutes, out, root)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        status = timebox.run(file, options.minutes, out, root)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     sys.stdout.write(f"{out / 'summary.json'}\n")
     return status
 
@@ -76,7 +81,10 @@ def publish(options: Namespace) -> int:
     from kdltr.results.readme import refresh
 
     root = repository_root()
-    tidy.publish(options.profile, root)
+    if options.box:
+        timebox.publish(Path(options.box), root / "results" / "reference" / options.profile)
+    else:
+        tidy.publish(options.profile, root)
     readme = root / "README.md"
     if readme.is_file():
         refresh(readme)

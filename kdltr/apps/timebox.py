@@ -16,95 +16,43 @@ import re
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kdltr.files import PACKAGE, write_json
+from kdltr.apps.timebox_plan import Plan, TimeboxError, read_plan
+from kdltr.files import PACKAGE, write_json, write_text
 from kdltr.workflow.limited import TICK, Limited
 from kdltr.workflow.pieces import LIST, join, split
 from kdltr.workflow.processes import ProfileLock, end_recorded
 
 logger = logging.getLogger(__name__)
-PLAN = "timebox/plan.yaml"  # of a profile
 CLOSING = 20.0  # seconds before the end at which a training stops: it validates and saves then
 PIECES = 4.0  # seconds before the end that the last pieces have
 TABLES, STATE = (".json", ".csv"), ("state.pt", "best.safetensors")  # of a training, in pieces
 OUTCOME = re.compile(r" (PASSED|FAILED|SKIPPED|ERROR)\b")
-KINDS = ("distill", "pretrain")
-AT_ITS_END, AT_ITS_LIMIT = "by itself", "at its limit"
-
-
-class TimeboxError(Exception):
-    """A time box cannot run; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a time box is for, a YAML file; params/gpu/timebox has some.
-
-    Attributes:
-        device: "cuda"; "cpu" to try it.
-        tests, bench: ``seconds`` they have and ``arguments`` of pytest and of `kdltr bench`.
-        trainings: by name and in order: ``distill`` or ``pretrain``, its settings, where paths are
-            relative to DIR, in which ``data`` leads to the repository's; and ``render``, arguments
-            of `kdltr.generator.render_shards.write_shards`: words that are rendered into
-            ``shards/<name>`` while the trainings before it run.
-        workers: processes that render; None: all cores but two.
-        weights: files that are made where they are missing, from what: ``model``, ``checkpoint``.
-        carry: what a bundle takes along (`kdltr.apps.bundle`).
-    """
-
-    trainings: dict[str, dict[str, Any]]
-    tests: dict[str, Any] = field(default_factory=dict)
-    bench: dict[str, Any] = field(default_factory=dict)
-    device: str = "cuda"
-    workers: int | None = None
-    weights: dict[str, dict[str, str]] = field(default_factory=dict)
-    carry: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def processes(self) -> int:
-        """How many render."""
-        return self.workers or max(1, (os.cpu_count() or 1) - 2)
-
-
-def read_plan(file: Path) -> Plan:
-    """The plan in a YAML file.
-
-    Raises:
-        TimeboxError: no such file, or one of something else.
-    """
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        plan = Plan(**found)
-        kinds = {name: [kind for kind in KINDS if kind in entry]
-                 for name, entry in plan.trainings.items()}
-    except OSError as error:
-        raise TimeboxError(f"{file}: expected a plan, found: {error.strerror.lower()}; "
-                           "params/gpu/timebox has some") from error
-    except (yaml.YAMLError, TypeError, AttributeError) as error:
-        raise TimeboxError(f"{file}: expected a plan as those in params/gpu/timebox: "
-                           f"{' '.join(str(error).split())}") from error
-    if wrong := [name for name, kind in kinds.items() if len(kind) != 1]:
-        raise TimeboxError(f"{file}: expected distill or pretrain in the training {wrong[0]}, "
-                           f"found {', '.join(plan.trainings[wrong[0]]) or 'nothing'}")
-    return plan
+PUBLISHED = {"bench": "bench", "timebox": "summary"}  # names there, and in a time box
+NEEDED = ("accelerate", "jsonschema", "lmdb", "numpy", "pandas", "PIL", "pytest", "rapidfuzz",
+          "safetensors", "scipy", "torch")
 
 
 def run(file: Path, minutes: float, out: Path, root: Path) -> int:
     """Run the plan in ``file`` for so many minutes, under ``out``; returns 1 if a part failed.
 
     Raises:
-        TimeboxError: a plan that cannot be read.
+        TimeboxError: a plan that cannot be read, or a package is missing.
         kdltr.workflow.processes.WorkflowError: another run writes to ``out``.
         kdltr.workflow.pieces.PiecesError: pieces to go on from that are damaged.
     """
     end = time.monotonic() + 60 * minutes
     plan = read_plan(file)
+    if lacking := [name for name in NEEDED if not find_spec(name)]:
+        raise TimeboxError(f"expected the packages {', '.join(NEEDED)}, found no "
+                           f"{', '.join(lacking)}; pip install them, or name them under carry in "
+                           "the plan and make the bundle anew")
     with ProfileLock(out / ".lock"):
         end_recorded(out / "processes")
         if not (out / "training").is_dir() and (out / "pieces" / LIST).is_file():
@@ -119,6 +67,25 @@ def run(file: Path, minutes: float, out: Path, root: Path) -> int:
         return max([box.tests(), box.bench(), box.trainings()])
 
 
+def publish(box: Path, target: Path) -> None:
+    """Copy what the time box ``box`` measured to ``target``, where the results are that README
+    quotes: bench.json, and its summary as timebox.json, which names the card.
+
+    Raises:
+        TimeboxError: it has measured nothing, or not on a GPU.
+    """
+    documents = {name: box / f"{file}.json" for name, file in PUBLISHED.items()}
+    if missing := [str(file) for file in documents.values() if not file.is_file()]:
+        raise TimeboxError(f"expected {missing[0]}, found none; run a time box there first")
+    found = {name: file.read_text(encoding="utf-8") for name, file in documents.items()}
+    if not (card := json.loads(found["bench"])["hardware"]["gpu"]):
+        raise TimeboxError(f"expected figures of a GPU in {box}, found those of a CPU, which say "
+                           "nothing of one")
+    for name, text in found.items():
+        write_text(target / f"{name}.json", text)
+    logger.info("published what was measured on %s as %s", card, target)
+
+
 class _Box:
     """The parts of a time box, and its summary, ``out/summary.json``."""
 
@@ -127,8 +94,7 @@ class _Box:
         given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         paths = [str(PACKAGE.parent), *(os.path.abspath(path) for path in given if path)]
         self.env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-        summary = out / "summary.json"
-        self.summary = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
+        self.summary = _read(out / "summary.json")
         self._in_pieces: dict[str, int] = {}
 
     def note(self, **what: Any) -> None:
@@ -138,9 +104,10 @@ class _Box:
 
     def tests(self) -> int:
         """The tests marked `gpu`; how each ended is counted, also when time is over."""
-        command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-m", "gpu"]
+        command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-m", "gpu",
+                   *self.plan.tests.get("arguments", [])]
         log = self.out / "tests.log"
-        return self._part("tests", command + self.plan.tests.get("arguments", []), self.root,
+        return self._part("tests", command, self.root,
                           lambda: dict(Counter(OUTCOME.findall(log.read_text(errors="replace")))))
 
     def bench(self) -> int:
@@ -151,10 +118,9 @@ class _Box:
                    str(result)]
 
         def found() -> dict[str, Any]:
-            if not result.is_file():
-                return {"rows": 0}
-            document = json.loads(result.read_text(encoding="utf-8"))
-            return {"rows": len(document["rows"]), "card": document["hardware"]["gpu"]}
+            document = _read(result)
+            return {"rows": len(document.get("rows", [])),
+                    "card": document.get("hardware", {}).get("gpu")}
 
         return self._part("bench", command, self.out, found)
 
@@ -167,35 +133,25 @@ class _Box:
                 if not self._is_rendered(name, renderer) or self._left() < CLOSING:
                     break
                 status = self._train(name)
-                if status or not self._result(name).get("finished"):
+                if not self._result(name).get("finished"):
                     return 1 if status else 0
             return 1 if renderer and renderer.status else 0
         finally:
             if renderer:
                 renderer.end()
 
-    def _part(self, name: str, command: list[str], cwd: Path, found: Any) -> int:
-        """Run a part within its limit; what it found goes to the summary."""
+    def _part(
+        self, name: str, command: list[str], cwd: Path, found: Callable[[], dict[str, Any]]
+    ) -> int:
+        """Run a part within its limit, unless it has run; what it found goes to the summary."""
         limit = min(getattr(self.plan, name).get("seconds", 0), self._left())
-        if limit <= 0 or self._is_done(name):
+        if limit <= 0 or self.summary.get(name, {"status": 1})["status"] in (0, None):
             return 0
         (self.out / f"{name}.log").unlink(missing_ok=True)
         begin = time.monotonic()
         status = self._start(name, command, cwd).wait(begin + limit)
-        entry = {"ended": AT_ITS_LIMIT if status is None else AT_ITS_END, "status": status,
-                 "seconds": round(time.monotonic() - begin, 1), **found()}
-        self.note(**{name: entry})
-        logger.info("%s: %s", name, entry)
+        self._say(name, begin, status, found())
         return 1 if status else 0
-
-    def _is_done(self, name: str) -> bool:
-        return name in self.summary and not self.summary[name]["status"]
-
-    def _start(self, name: str, command: list[str], cwd: Path) -> Limited:
-        return Limited(command, self.out / f"{name}.log", self.out / "processes", cwd, self.env)
-
-    def _left(self) -> float:
-        return self.end - time.monotonic()
 
     def _train(self, name: str) -> int | None:
         begin, until = time.monotonic(), time.time() + self._left() - CLOSING
@@ -203,12 +159,28 @@ class _Box:
                    str(until)]
         status = self._start(name, command, self.out).wait(self.end - PIECES, self._split)
         self._split()
-        entry = {"ended": AT_ITS_LIMIT if status is None else AT_ITS_END, "status": status,
-                 "seconds": round(time.monotonic() - begin, 1), **self._last_row(name),
-                 **self._result(name)}
-        self.note(trainings=self.summary.get("trainings", {}) | {name: entry})
-        logger.info("%s: %s", name, entry)
+        self._say(name, begin, status, self._last_row(name) | self._result(name), "trainings")
         return status
+
+    def _start(self, name: str, command: list[str], cwd: Path) -> Limited:
+        return Limited(command, self.out / f"{name}.log", self.out / "processes", cwd, self.env)
+
+    def _left(self) -> float:
+        return self.end - time.monotonic()
+
+    def _say(
+        self, name: str, begin: float, status: int | None, found: dict[str, Any], group: str = ""
+    ) -> None:
+        """How a part ended, in the summary and in a line; without a status it was ended."""
+        seconds = round(time.monotonic() - begin, 1)
+        entry = {"status": status, "seconds": seconds, "at its limit": status is None, **found}
+        self.note(**({group: self.summary.get(group, {}) | {name: entry}} if group else
+                     {name: entry}))
+        said = ", ".join(f"{key} {value}" for key, value in entry.items())
+        logger.info("%s, %.0f s left: %s", name, self._left(), said)
+        if status:
+            lines = (self.out / f"{name}.log").read_text(errors="replace").splitlines()
+            logger.error("%s failed: %s", name, lines[-1] if lines else "it said nothing")
 
     def _split(self) -> None:
         """Put what there is of all trainings in pieces, if it has changed since."""
@@ -218,15 +190,15 @@ class _Box:
             if file.suffix in TABLES or file.name in (
                     [result["weights"]] if result.get("finished") else STATE):
                 files[file.relative_to(folder).as_posix()] = file
-        changed = {name: file.stat().st_mtime_ns for name, file in files.items()}
-        if files and changed != self._in_pieces:
-            split(files, self.out / "pieces")
-            self._in_pieces = changed
+        with suppress(FileNotFoundError):  # removed since; at the next look it is not listed
+            changed = {name: file.stat().st_mtime_ns for name, file in files.items()}
+            if files and changed != self._in_pieces:
+                split(files, self.out / "pieces")
+                self._in_pieces = changed
 
     def _result(self, name: str) -> dict[str, Any]:
         """What the training said when it ended."""
-        file = self.out / "training" / name / "result.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return _read(self.out / "training" / name / "result.json")
 
     def _last_row(self, name: str) -> dict[str, float]:
         file = self.out / "training" / name / "metrics.csv"
@@ -245,13 +217,21 @@ class _Box:
         return self._start("render", command, self.out)
 
     def _is_there(self, name: str) -> bool:
-        wanted, record = self.plan.trainings[name].get("render"), self.out / f"shards/{name}.json"
-        return not wanted or (record.is_file() and json.loads(record.read_text()) == wanted)
+        wanted = self.plan.trainings[name].get("render")
+        return not wanted or _read(self.out / "shards" / f"{name}.json") == wanted
 
     def _is_rendered(self, name: str, renderer: Limited | None) -> bool:
-        """Wait for what a training reads; False if it does not come in time."""
+        """Wait for what a training reads; False if it does not come, or not in time."""
         while not self._is_there(name) and self._left() > CLOSING:
             if renderer is None or renderer.status is not None:
-                return self._is_there(name)
+                break
             time.sleep(TICK)
         return self._is_there(name)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The content of a JSON file; empty if there is none."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from kdltr.apps.read import checked_device
-from kdltr.apps.timebox import Plan, read_plan
+from kdltr.apps.timebox_plan import Plan, read_plan
 from kdltr.checkpoint import save_weights
 from kdltr.files import write_json
 from kdltr.generator.render_shards import write_shards
