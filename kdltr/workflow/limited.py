@@ -1,5 +1,4 @@
-"""A process that has so long: its output goes to a file, and at its moment it ends with all it has
-started."""
+"""A process with a time limit: at its end it goes, with all that it has started."""
 
 from __future__ import annotations
 
