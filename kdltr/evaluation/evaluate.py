@@ -125,6 +125,17 @@ def input_sizes(methods: Mapping[str, Recogniser]) -> tuple[tuple[int, int], tup
     return tuple(tuple(methods[name].image_size) for name in ("teacher on HR", "bicubic"))
 
 
+def readers_by_size(
+    readers: Mapping[str, Mapping[str, Recogniser]],
+) -> dict[tuple[tuple[int, int], tuple[int, int]], dict[str, Mapping[str, Recogniser]]]:
+    """The recognisers of `load_readers` that read words of the same sizes, by those `input_sizes`.
+    """
+    alike: dict = {}
+    for name, methods in readers.items():
+        alike.setdefault(input_sizes(methods), {})[name] = methods
+    return alike
+
+
 def upsample_bicubic(images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """(N, 3, H, W) → (N, 3, *size), twice as large if None: bicubic with aligned corners, as the
     published baseline.
@@ -196,6 +207,7 @@ __all__ = [
     "load_readers",
     "matches",
     "mcnemar",
+    "readers_by_size",
     "score",
     "similarity",
     "upsample_bicubic",

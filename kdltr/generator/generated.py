@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
+from kdltr.data.shards import is_shards
 from kdltr.files import write_json
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ def write_generated(
     Raises:
         DataError: another number of records was written.
     """
-    record = folder.with_name(folder.name + ".json")
+    record = _record(folder)
     if _is_complete(folder, record, settings, size, layout):
         logger.info("%s: %d records are there already", folder.name, size)
         return
@@ -47,6 +49,15 @@ def write_generated(
     if count != size:
         raise DataError(f"{folder}: expected to write {size} records, wrote {count}; run again")
     write_json(record, dict(settings))
+
+
+def is_generated(path: str | os.PathLike) -> bool:
+    """Whether the words at `path` were made here: an LMDB of `write_generated`, or shards."""
+    return _record(Path(path)).is_file() or is_shards(path)
+
+
+def _record(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".json")
 
 
 def _is_complete(

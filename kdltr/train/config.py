@@ -14,6 +14,7 @@ from kdltr.losses import CTC_TARGETS, WEIGHTS
 from kdltr.models import list_models, nearest
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
+MISSING = ("error", "left_out")
 COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
 
@@ -60,6 +61,7 @@ class DistillConfig(_Settings):
     data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
     words: tuple[str, ...] = ()  # words without an LR photograph, stored as benchmarks are
     generated: tuple[str, ...] = ()  # more pairs, of which none is held out
+    missing: str = "error"  # or "left_out": sets that are not there, by name; their share too
     # Shares of data, words and generated in an epoch of steps_per_epoch; without: every word once.
     mix: dict[str, float] = field(default_factory=dict)
     # Of each, the share whose LR image is made anew from the HR image at every step, by the camera
@@ -120,6 +122,7 @@ class DistillConfig(_Settings):
             schedule=("step", "one_cycle"),
             selection=("validation", "published", "last"),
             words_of_tests=("kept", "left_out"),
+            missing=MISSING,
             hold_out=("words", "scenes"),
             batches=("shuffled", "by_length"),
             precision=("no", "bf16"),
@@ -173,6 +176,7 @@ class PretrainConfig(_Settings):
     data_seed: int = 1
     effects: tuple[str, ...] = ()  # of kdltr.generator
     words: tuple[str, ...] = ()  # stored words, pairs or single ones, of which none tests hold too
+    missing: str = "error"  # or "left_out": sets of words that are not there, by name
     words_share: float = 0.5  # of a batch, where there are words; the others are generated
     validation: float = 0.1  # share of the pairs among words held out, whole scenes, to choose by
     augment: float = 0.0  # strength of kdltr.train.augment, on the device
@@ -194,7 +198,8 @@ class PretrainConfig(_Settings):
         object.__setattr__(self, "effects", checked_effects(self.effects))
         object.__setattr__(self, "words", _paths(self.words))
         _check_model(self.model)
-        _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE)
+        _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE,
+                       missing=MISSING)
         self._require("augment", self.augment >= 0, "at least 0")
         self._require("workers", self.workers >= 0, "at least 0")
         self._require("words_share", 0 < self.words_share < 1, "between 0 and 1")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +21,8 @@ from kdltr.data.separation import training_sets, words_of_tests
 from kdltr.generator.fitted_camera import FittedCamera
 from kdltr.models import Recogniser
 from kdltr.train.config import PARTS, DistillConfig, PretrainConfig
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,9 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
     Raises:
         kdltr.data.DataError: missing or damaged data, or a test set.
     """
-    parts = {"data": [open_pairs(path) for path in config.data],
-             "words": [open_words(path) for path in config.words],
-             "generated": [open_pairs(path) for path in config.generated]}
+    opened = {"data": open_pairs, "words": open_words, "generated": open_pairs}
+    parts = {part: [opened[part](path) for path in _there(getattr(config, part), config.missing)]
+             for part in PARTS}
     sets = [one for part in parts.values() for one in part]
     found = training_sets([one.path for one in sets])
     pairs = load_pairs(sets, teacher.image_size, student.image_size)
@@ -92,7 +96,8 @@ def stored_words(
     Raises:
         kdltr.data.DataError: missing or damaged data, or a test set.
     """
-    sets = sorted(map(open_data, config.words), key=lambda one: not isinstance(one[0], Pair))
+    there = _there(config.words, config.missing)
+    sets = sorted(map(open_data, there), key=lambda one: not isinstance(one[0], Pair))
     found = training_sets([one.path for one in sets])
     pairs = load_pairs(sets, model.image_size, model.image_size)
     paired = sum(len(one) for one in sets if isinstance(one[0], Pair))  # they come first
@@ -106,6 +111,15 @@ def stored_words(
                                    config.seed) if n else (torch.arange(0), torch.arange(0))
     train = torch.cat([train, torch.arange(n, len(pairs))])
     return pairs.subset(train), pairs.subset(held_out), found
+
+
+def _there(paths: Sequence[str], missing: str) -> list[str]:
+    """The sets to take: all of them, or with missing="left_out" those that are there."""
+    there = [path for path in paths if missing == "error" or Path(path).exists()]
+    if absent := [path for path in paths if path not in there]:
+        log.warning("not there, and left out: %s; data/README.md says where data come from",
+                    ", ".join(absent))
+    return there
 
 
 def _apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor:
@@ -154,5 +168,10 @@ class LRImages:
 
 
 def mixture(config: DistillConfig, sizes: dict[str, int]) -> Sequence[tuple[int, float]]:
-    """Words and share of each part for `kdltr.data.batches`; () if every word comes once."""
-    return [(n, config.mix.get(name, 0.0)) for name, n in sizes.items()] if config.mix else ()
+    """Words and share of each part for `kdltr.data.batches`; () if every word comes once.
+
+    The share of a part without words goes to the others.
+    """
+    whole = sum(share for name, share in config.mix.items() if sizes[name])
+    return [(n, config.mix.get(name, 0.0) / whole if n else 0.0) for name, n in sizes.items()
+            ] if config.mix else ()

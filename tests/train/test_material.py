@@ -60,6 +60,20 @@ def test_shares_of_an_epoch(parts, tmp_path):
         config(parts, tmp_path, camera={"word": 0.5})
 
 
+def test_sets_that_are_missing_are_an_error_or_named_and_left_out(parts, tmp_path, caplog):
+    asked = parts | {"words": [str(tmp_path / "no-words")],
+                     "data": [*parts["data"], str(tmp_path / "no-pairs")]}
+    with pytest.raises(DataError, match="no-pairs"):
+        material_of(config(asked, tmp_path))
+    mix = {"data": 0.3, "words": 0.5, "generated": 0.2}
+    settings = config(asked, tmp_path, missing="left_out", mix=mix, steps_per_epoch=2)
+    material = material_of(settings)
+    assert material.sizes == {"data": 36, "words": 0, "generated": 5}
+    assert "no-words" in caplog.text and "no-pairs" in caplog.text
+    assert mixture(settings, material.sizes) == [(36, 0.6), (0, 0.0), (5, 0.4)]
+    assert distill(settings).steps == 4
+
+
 def test_a_share_of_each_part_is_taken_anew(parts, tmp_path):
     material = material_of(config(parts, tmp_path))
     pairs, sizes = material.pairs, material.sizes

@@ -3,7 +3,7 @@
 import io
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from kdltr.evaluation.confusion import marked
 from kdltr.files import atomic_path
+from kdltr.generator.generated import is_generated
 from kdltr.results.figures import style
 
 DPI = 110
@@ -35,6 +36,16 @@ def save(figure: Figure, path: str | os.PathLike, caption: str) -> Image:
     with atomic_path(path) as temporary:
         picture.save(temporary, "PNG", optimize=True, pnginfo=described)
     return Image(filename=str(path))
+
+
+def pictures_at(output_dir: str, run: str, paths: Iterable[str | os.PathLike]) -> str:
+    """How the file names of a run's figures start that show the words at `paths`.
+
+    Other people's photographs are theirs: figures of them lie in the run's own folder, which
+    neither the report nor `kdltr publish` looks into. Those of generated words are with the others.
+    """
+    own = all(map(is_generated, paths))
+    return f"{output_dir}/figures/{run}-" if own else f"{output_dir}/{run}/"
 
 
 def contact_sheet(pairs: Sequence[tuple], columns: int = 4, title: str = "") -> Figure:
