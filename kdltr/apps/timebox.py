@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import socket
 import sys
 import time
 from collections import Counter
@@ -54,7 +55,7 @@ def run(file: Path, minutes: float, out: Path, root: Path) -> int:
                            f"{', '.join(lacking)}; pip install them, or name them under carry in "
                            "the plan and make the bundle anew")
     with ProfileLock(out / ".lock"):
-        end_recorded(out / "processes")
+        end_recorded(_records(out))
         if not (out / "training").is_dir() and (out / "pieces" / LIST).is_file():
             join(out / "pieces", out / "training")
             logger.info("going on from the pieces in %s", out / "pieces")
@@ -163,7 +164,7 @@ class _Box:
         return status
 
     def _start(self, name: str, command: list[str], cwd: Path) -> Limited:
-        return Limited(command, self.out / f"{name}.log", self.out / "processes", cwd, self.env)
+        return Limited(command, self.out / f"{name}.log", _records(self.out), cwd, self.env)
 
     def _left(self) -> float:
         return self.end - time.monotonic()
@@ -227,6 +228,11 @@ class _Box:
                 break
             time.sleep(TICK)
         return self._is_there(name)
+
+
+def _records(out: Path) -> Path:
+    """Of the processes of this machine: those of another, whose folder this was, are gone."""
+    return out / "processes" / socket.gethostname()
 
 
 def _read(file: Path) -> dict[str, Any]:
