@@ -7,6 +7,8 @@
 #   TORCH_INDEX  where PyTorch comes from, to choose the CPU or a CUDA build, as
 #                https://download.pytorch.org/whl/cpu         (default: pip's own index)
 #   SNAKEMAKE    further arguments of snakemake, as --executor slurm --jobs 8
+#   MINUTES      how long there is a GPU: make gpu MINUTES=12 is then a time box in OUT
+#   OUT          where a time box and what it goes on from lie  (default results/gpu/box)
 
 PYTHON ?= python3.11
 VENV ?= .venv
@@ -14,6 +16,8 @@ PROFILE ?= quick
 CORES ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 TORCH_INDEX ?=
 SNAKEMAKE ?=
+MINUTES ?=
+OUT ?= results/gpu/box
 
 # The environment is known by the content of what it was made from, not by file times.
 STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
@@ -60,8 +64,9 @@ paper: $(STAMP)  ## the published recipe, on TextZoom with the released teachers
 cpu: $(STAMP)  ## the small PARSeq for photographs, about an hour on two cores (params/cpu)
 	@$(BIN)/kdltr run cpu --cores $(CORES) -- $(SNAKEMAKE)
 
-gpu: $(STAMP)  ## teachers and students of full size on a GPU, from generated words (params/gpu)
-	@$(BIN)/kdltr run gpu --cores $(CORES) -- $(SNAKEMAKE)
+gpu: $(STAMP)  ## teachers and students of full size on a GPU (params/gpu); MINUTES=12: a time box
+	@$(BIN)/kdltr run gpu $(if $(MINUTES),--minutes $(MINUTES) --out $(OUT),--cores $(CORES) \
+		-- $(SNAKEMAKE))
 
 bench: $(STAMP)  ## speed, memory, counts, at the published sizes too: results/bench/report.html
 	@$(BIN)/kdltr run bench --cores $(CORES) -- $(SNAKEMAKE)

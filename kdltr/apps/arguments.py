@@ -178,14 +178,33 @@ def run(parser: ArgumentParser) -> str:
     """Make the results of a profile: what is missing or out of date.
 
     A profile is a folder of params/: quick, small, textzoom, paper, bench, cpu,
-    gpu. What follows -- goes to snakemake.
+    gpu. What follows -- goes to snakemake. With --minutes a GPU that is lent for
+    so long is tested, measured and trained on; a later run goes on from there.
 
-    kdltr run paper -- --executor slurm --jobs 4
+    kdltr run gpu --minutes 12 --out results/gpu/box
     """
     _profile(parser)
     parser.add_argument("--cores", type=int, metavar="N", help="threads at once; default: all")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be made")
+    parser.add_argument("--minutes", type=float, metavar="N", help="a time box, without snakemake")
+    parser.add_argument("--out", metavar="DIR", help="where all of the time box lies")
+    _plan(parser)
     return "PROFILE [options] [-- OPTIONS OF SNAKEMAKE]"
+
+
+def bundle(parser: ArgumentParser) -> str:
+    """Pack what a time box takes for a machine that has PyTorch alone.
+
+    kdltr, the data and weights that the plan names, and packages for its Python:
+    at most 60 MiB. There: tar -xf FILE, cd into it, and
+    PYTHONPATH=.:site python -m kdltr run gpu --minutes 12 --out DIR
+
+    kdltr bundle box.tar.gz --python 3.12
+    """
+    parser.add_argument("target", metavar="FILE.tar.gz", help="the bundle")
+    _plan(parser)
+    parser.add_argument("--python", metavar="VERSION", help="of that machine; default: this one's")
+    return "FILE.tar.gz [options]"
 
 
 def report(parser: ArgumentParser) -> str:
@@ -201,6 +220,7 @@ def publish(parser: ArgumentParser) -> str:
 
     kdltr publish quick
     """
+    parser.add_argument("--box", metavar="DIR", help="what a time box measured, in place of them")
     return _profile(parser)
 
 
@@ -239,6 +259,11 @@ def _model(parser: ArgumentParser) -> None:
 
 def _device(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default), cuda, …")
+
+
+def _plan(parser: ArgumentParser) -> None:
+    parser.add_argument("--plan", metavar="FILE.yaml",
+                        help="of the time box; default: params/gpu/timebox/plan.yaml")
 
 
 def _making(parser: ArgumentParser) -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "data feed": (takes.feed, "bench:feed"),
     "bench": (takes.bench, "bench:command"),
     "run": (takes.run, "profile:run"),
+    "bundle": (takes.bundle, "bundle:command"),
     "report": (takes.report, "profile:report"),
     "publish": (takes.publish, "profile:publish"),
     "clean": (takes.clean, "profile:clean"),

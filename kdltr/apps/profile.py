@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from argparse import Namespace
 from pathlib import Path
 
+from kdltr.apps import timebox, timebox_plan
 from kdltr.files import repository_root, write_text
 from kdltr.workflow import engine, tidy
 from kdltr.workflow.notebook import NotebookError, read_parameters, run_notebook
 
+TERMINATED = 143  # what a shell reports of a program that was asked to end
 LARGE = 8 * 10**6  # bytes of a page: a phone takes its time, and a repository keeps every version
 logger = logging.getLogger(__name__)
 
@@ -18,11 +21,31 @@ logger = logging.getLogger(__name__)
 def run(options: Namespace) -> int:
     """Make what is missing or out of date; the main table and the report's path on stdout."""
     root, extra = repository_root(), tuple(options.snakemake)
+    if (options.minutes is None) != (options.out is None):
+        raise ValueError("--minutes and --out go together: how long a time box is, and where its "
+                         "results lie")
+    if options.minutes is not None:
+        if options.minutes <= 0:
+            raise ValueError(f"--minutes must be above 0, found {options.minutes}")
+        return _run_timebox(options, root)
     if options.dry_run:
         return engine.preview(options.profile, root, extra)
     status = engine.run(options.profile, root, options.cores, extra)
     if status == 0:
         _show(root / "results" / options.profile)
+    return status
+
+
+def _run_timebox(options: Namespace, root: Path) -> int:
+    """The path of the summary on stdout; asked to end, it ends what it has started."""
+    file = Path(options.plan or root / "params" / options.profile / timebox_plan.DEFAULT)
+    out = Path(options.out)
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        status = timebox.run(file, options.minutes, out, root)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    sys.stdout.write(f"{out / 'summary.json'}\n")
     return status
 
 
@@ -58,7 +81,10 @@ def publish(options: Namespace) -> int:
     from kdltr.results.readme import refresh
 
     root = repository_root()
-    tidy.publish(options.profile, root)
+    if options.box:
+        timebox.publish(Path(options.box), root / "results" / "reference" / options.profile)
+    else:
+        tidy.publish(options.profile, root)
     readme = root / "README.md"
     if readme.is_file():
         refresh(readme)

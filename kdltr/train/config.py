@@ -43,6 +43,11 @@ class _Settings:
         if not valid:
             raise ValueError(f"{setting} must be {expected}, found {getattr(self, setting)!r}")
 
+    def _require_minutes(self) -> None:
+        for name in ("minutes", "checkpoint_minutes"):
+            value = getattr(self, name)
+            self._require(name, value is None or value > 0, "above 0, or None")
+
 
 @dataclass(frozen=True)
 class DistillConfig(_Settings):
@@ -99,6 +104,8 @@ class DistillConfig(_Settings):
     threads: int | None = None  # CPU threads; part of what makes a run bit-exact
     resume: bool = True
     allow_other_threads: bool = False  # resume under another number of threads all the same
+    minutes: float | None = None  # stop, resumably, after so long
+    checkpoint_minutes: float | None = None  # save by the clock too, this often
 
     def __post_init__(self) -> None:
         for name in PARTS:
@@ -126,6 +133,7 @@ class DistillConfig(_Settings):
                      "log_every", "decay_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
+        self._require_minutes()
         self._check_shares()
         if self.selection == "validation" and not self.validation:
             raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
@@ -184,6 +192,7 @@ class PretrainConfig(_Settings):
     threads: int | None = None
     resume: bool = True
     minutes: float | None = None  # stop, resumably, after so long
+    checkpoint_minutes: float | None = None  # save by the clock too, this often
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "effects", checked_effects(self.effects))
@@ -196,7 +205,7 @@ class PretrainConfig(_Settings):
         self._require("words_share", 0 < self.words_share < 1, "between 0 and 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._require("validation_words", self.validation_words >= 1, "at least 1")
-        self._require("minutes", self.minutes is None or self.minutes > 0, "above 0, or None")
+        self._require_minutes()
         made = {name: getattr(self, name) for name in ("split", "data_seed", "effects")}
         own = {field.name: field.default for field in dataclasses.fields(self)}
         if self.shards and (given := [name for name in made if made[name] != own[name]]):

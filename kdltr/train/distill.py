@@ -24,6 +24,7 @@ from kdltr.data.batches import steps_per_epoch as full_steps
 from kdltr.files import write_json
 from kdltr.losses import DistillationCriterion
 from kdltr.models import Recogniser
+from kdltr.train.clock import Clock
 from kdltr.train.config import DistillConfig
 from kdltr.train.engine import sent, start_engine
 from kdltr.train.history import History
@@ -45,6 +46,8 @@ def distill(
     on_log: Callable[[dict[str, float]], None] | None = None,
 ) -> RunResult:
     """Train a student on word pairs; goes on with the unfinished run in ``config.output_dir``.
+
+    With ``config.minutes`` it stops after so long, with its state saved: call it again to go on.
 
     Args:
         config: the settings.
@@ -123,6 +126,7 @@ def distill(
     watch = LossWatch(
         accelerator, criterion.weights, lambda chosen: [pairs.words[i] for i in chosen.tolist()]
     )
+    clock, stop = Clock(config, accelerator, started), False
     wrapped.train()
 
     for epoch in range(step // per_epoch if per_epoch else 0, config.epochs):
@@ -136,7 +140,7 @@ def distill(
             for i in range(config.accumulate)
         ]
         for micro_batches in zip(*order, strict=True):
-            if step == (epoch + 1) * per_epoch:
+            if stop or step == (epoch + 1) * per_epoch:
                 break
             factor = rate_factor(config, step, epoch, last_step)
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
@@ -167,8 +171,10 @@ def distill(
             # Of a step's batches the last has the norm for all: their mean is then the step's.
             watch.add(step, terms, norm * config.accumulate, chosen)
 
-            saving = step % config.checkpoint_every == 0 or step == last_step
-            selecting = selector.due(step) or step == last_step
+            save_now, stop = clock()
+            ending = step == last_step or stop
+            saving = step % config.checkpoint_every == 0 or save_now or ending
+            selecting = selector.due(step) or ending
             if step % config.log_every == 0 or saving or selecting:
                 seconds = time.monotonic() - started
                 pace = (step - first_step) * batches * config.batch_size / seconds
@@ -186,6 +192,8 @@ def distill(
             if saving:
                 state.save(step, selector.best, main)
                 metrics.save()
+        if stop:
+            break
 
     metrics.close()
     if main:
@@ -198,6 +206,7 @@ def distill(
         run_dir=run,
         weights=selector.weights,
         steps=step,
+        finished=step == last_step,
         pairs=step * seen,
         best_step=selector.best.get("step", step),
         best_accuracy=selector.best.get("score"),

@@ -26,6 +26,7 @@ from kdltr.files import write_json
 from kdltr.losses import cross_entropy_loss, ctc_loss
 from kdltr.models import create_model
 from kdltr.train.augment import augment
+from kdltr.train.clock import Clock
 from kdltr.train.config import PretrainConfig
 from kdltr.train.engine import sent, start_engine
 from kdltr.train.feed import Pictures
@@ -85,6 +86,7 @@ def pretrain(
     held_out = pictures.held_out()
     watch = LossWatch(accelerator, {"cross_entropy": 1.0}, lambda batch: batch)
     noise = torch.Generator(device)  # of the augmentation
+    clock = Clock(config, accelerator, started)
     model.train()
     for images, words in pictures.batches(step):
         images = sent(images, device).float() / 255
@@ -109,8 +111,8 @@ def pretrain(
         step += 1
         watch.add(step, {"cross_entropy": loss}, norm, words)
 
-        timed_out = config.minutes and time.monotonic() - started > 60 * config.minutes
-        ending = step == config.steps or bool(timed_out)
+        save_now, stop = clock()
+        ending = step == config.steps or stop
         if step % config.log_every == 0 or ending:
             seconds = time.monotonic() - started
             pace = (step - first_step) * config.batch_size / seconds
@@ -124,7 +126,7 @@ def pretrain(
                 on_log(row)
         if step % config.validate_every == 0 or ending:
             best = _validate(model, held_out, step, best, run, validation)
-        if step % config.checkpoint_every == 0 or ending:
+        if step % config.checkpoint_every == 0 or save_now or ending:
             state.save(step, best)
             metrics.save()
         if ending:
@@ -137,6 +139,7 @@ def pretrain(
         run_dir=run,
         weights=run / "best.safetensors",
         steps=step,
+        finished=step == config.steps,
         pairs=step * config.batch_size,
         best_step=best.get("step", step),
         best_accuracy=best.get("score"),

@@ -15,6 +15,7 @@ class RunResult:
         run_dir: where everything of the run lies.
         weights: the selected weights, safetensors.
         steps: optimiser steps.
+        finished: whether these are all; False if ``minutes`` ended the run.
         pairs: training words seen, all processes together.
         best_step: step of the selected weights.
         best_accuracy: their score on what they were selected by, None where nothing was.
@@ -27,6 +28,7 @@ class RunResult:
     run_dir: Path
     weights: Path
     steps: int
+    finished: bool
     pairs: int
     best_step: int
     best_accuracy: float | None

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # Settings that do not change what a run computes, and so may differ when it is resumed.
 _FREE = ("output_dir", "resume", "allow_other_threads", "threads", "minutes", "workers",
-         "log_every", "checkpoint_every", "device", "teacher_budget")
+         "log_every", "checkpoint_every", "checkpoint_minutes", "device", "teacher_budget")
 
 
 class ResumeError(RuntimeError):

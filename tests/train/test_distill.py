@@ -19,6 +19,7 @@ from kdltr.models import create_model
 from kdltr.train import DistillConfig, NonFiniteLoss, ResumeError, distill
 from kdltr.train.distill import adam, rate_factor
 from kdltr.train.models import build_models
+from kdltr.train.state import RunState
 from tests.train.conftest import WORDS
 
 ROOT = Path(__file__).parents[2]
@@ -112,6 +113,41 @@ def test_killed_in_mid_epoch_and_resumed_gives_the_same_bits(toy, tmp_path):
     whole = [{k: v for k, v in row.items() if k != "pairs_per_second"}
              for row in rows(tmp_path / "whole")]
     assert kept == whole
+
+
+def test_stopped_by_the_clock_and_resumed_gives_the_same_bits(toy, tmp_path):
+    sizes = {**toy.settings["model"], "dropout": 0.1}
+    stopped = config(toy, tmp_path / "parts", model=sizes, minutes=1e-6)
+    found = [distill(stopped), distill(stopped)]
+    assert [(one.steps, one.finished, one.weights.is_file()) for one in found] == [
+        (1, False, True), (2, False, True)]
+    result = distill(config(toy, tmp_path / "parts", model=sizes))
+    assert (result.steps, result.finished) == (27, True)
+    distill(config(toy, tmp_path / "whole", model=sizes))
+    same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+
+
+def test_the_clock_saves_between_the_steps_that_are_to_save(toy, tmp_path, monkeypatch):
+    saved, save = [], RunState.save
+
+    def saving(self, step, *rest):
+        saved.append(step)
+        save(self, step, *rest)
+
+    monkeypatch.setattr(RunState, "save", saving)
+    far = {"checkpoint_every": 100, "epochs": 1}
+    distill(config(toy, tmp_path / "often", checkpoint_minutes=1e-9, **far))
+    assert saved == [*range(1, 10)]
+    saved.clear()
+    distill(config(toy, tmp_path / "seldom", checkpoint_minutes=60, **far))
+    assert saved == [9]
+    same(weights(tmp_path / "often"), weights(tmp_path / "seldom"))
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"checkpoint_minutes": -1}])
+def test_minutes_out_of_range_are_named(toy, tmp_path, wrong):
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be above 0, or None"):
+        config(toy, tmp_path, **wrong)
 
 
 def test_resuming_under_other_settings_is_refused(toy, tmp_path):

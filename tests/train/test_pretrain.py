@@ -51,8 +51,8 @@ def test_a_recogniser_by_ctc_is_trained_by_its_own_loss(tmp_path):
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     pretrain(config(tmp_path / "whole"))
-    pretrain(config(tmp_path / "parts", minutes=1e-6))  # stops after one step
-    pretrain(config(tmp_path / "parts"))
+    assert not pretrain(config(tmp_path / "parts", minutes=1e-6)).finished  # after one step
+    assert pretrain(config(tmp_path / "parts", checkpoint_minutes=1e-9)).finished
     whole, parts = (read_weights(tmp_path / run / "last.safetensors") for run in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 

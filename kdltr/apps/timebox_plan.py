@@ -1,0 +1,70 @@
+"""What a time box is for: a YAML file with tests, measurements and trainings, and its limits."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DEFAULT = "timebox/plan.yaml"  # of a profile
+KINDS = ("distill", "pretrain")
+
+
+class TimeboxError(Exception):
+    """A time box cannot run; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The content of such a file; params/gpu/timebox has some.
+
+    Attributes:
+        trainings: by name and in order: ``distill`` or ``pretrain``, its settings, where paths are
+            relative to the folder of the time box, in which ``data`` leads to the repository's; and
+            ``render``, arguments of `kdltr.generator.render_shards.write_shards`: words that are
+            rendered into ``shards/<name>`` while the trainings before it run.
+        tests, bench: ``seconds`` they have, ``arguments`` of pytest and of `kdltr bench`.
+        device: "cuda"; "cpu" to try it.
+        workers: processes that render; None: all cores but two.
+        weights: files that are made where they are missing, of which ``model`` and ``checkpoint``.
+        carry: what a bundle takes along (`kdltr.apps.bundle`): ``images`` of at most that height
+            and in that quality, ``packages``, and patterns of their files to ``leave_out``.
+    """
+
+    trainings: dict[str, dict[str, Any]]
+    tests: dict[str, Any] = field(default_factory=dict)
+    bench: dict[str, Any] = field(default_factory=dict)
+    device: str = "cuda"
+    workers: int | None = None
+    weights: dict[str, dict[str, str]] = field(default_factory=dict)
+    carry: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def processes(self) -> int:
+        """How many render."""
+        return self.workers or max(1, (os.cpu_count() or 1) - 2)
+
+
+def read_plan(file: Path) -> Plan:
+    """The plan in a YAML file.
+
+    Raises:
+        TimeboxError: no such file, or one of something else.
+    """
+    try:
+        plan = Plan(**yaml.safe_load(file.read_text(encoding="utf-8")))
+        kinds = {name: [kind for kind in KINDS if kind in entry]
+                 for name, entry in plan.trainings.items()}
+    except OSError as error:
+        raise TimeboxError(f"{file}: expected a plan, found: {error.strerror.lower()}; "
+                           "params/gpu/timebox has some") from error
+    except (yaml.YAMLError, TypeError, AttributeError) as error:
+        raise TimeboxError(f"{file}: expected a plan as those in params/gpu/timebox: "
+                           f"{' '.join(str(error).split())}") from error
+    if wrong := [name for name, found in kinds.items() if len(found) != 1]:
+        raise TimeboxError(f"{file}: expected either distill or pretrain in the training "
+                           f"{wrong[0]}, found {', '.join(plan.trainings[wrong[0]]) or 'nothing'}")
+    return plan

@@ -1,0 +1,80 @@
+"""A training of a time box, in a process of its own, and the rendering of what it reads.
+
+    python -m kdltr.apps.training train PLAN.yaml NAME UNTIL
+    python -m kdltr.apps.training render PLAN.yaml NAME…
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+from kdltr.apps.read import checked_device
+from kdltr.apps.timebox_plan import Plan, read_plan
+from kdltr.checkpoint import save_weights
+from kdltr.files import write_json
+from kdltr.generator.render_shards import write_shards
+from kdltr.models import create_model
+from kdltr.results import environment
+from kdltr.train import DistillConfig, PretrainConfig, distill, pretrain
+
+SAVED_EVERY = 1.0  # minutes
+
+
+def settings(plan: Plan, name: str, minutes: float | None = None) -> DistillConfig | PretrainConfig:
+    """The configuration of a training of the plan.
+
+    Raises:
+        ValueError: a setting that there is not, or a bad value.
+    """
+    entry = plan.trainings[name]
+    common = {"output_dir": f"training/{name}", "checkpoint_minutes": SAVED_EVERY,
+              "device": plan.device, "minutes": minutes}
+    if "distill" in entry:
+        return DistillConfig.from_dict(common | entry["distill"])
+    return PretrainConfig.from_dict(common | {"workers": plan.processes} | entry["pretrain"])
+
+
+def make_weights(plan: Plan, root: Path = Path()) -> None:
+    """Write the files of ``plan.weights`` that are not below ``root``, from what they name."""
+    for path, source in plan.weights.items():
+        if not (root / path).is_file():
+            model = create_model(source["model"], checkpoint=source["checkpoint"])
+            save_weights(model, root / path, source)
+
+
+def train(plan: Plan, name: str, until: float) -> None:
+    """Train until it is done or it is ``until`` (`time.time`); result.json says how far it came."""
+    checked_device(plan.device)
+    make_weights(plan)
+    minutes = max(1e-6, (until - time.time()) / 60)
+    config = settings(plan, name, minutes)
+    ended = Path(config.output_dir) / "result.json"
+    ended.unlink(missing_ok=True)
+    result = (distill if isinstance(config, DistillConfig) else pretrain)(config)
+    write_json(ended, {
+        "finished": result.finished, "step": result.steps, "pairs": result.pairs,
+        "pairs_per_second": result.pairs_per_second, "best_step": result.best_step,
+        "best_accuracy": result.best_accuracy, "weights": result.weights.name,
+        "card": environment.hardware()["gpu"],
+    })  # fmt: skip
+
+
+def render(plan: Plan, names: list[str]) -> None:
+    """Render the shards of these trainings, one after another; a record says each is complete."""
+    for name in names:
+        given = plan.trainings[name]["render"]
+        write_shards(f"shards/{name}", workers=plan.processes, **given)
+        write_json(f"shards/{name}.json", given)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("kdltr").setLevel(logging.INFO)
+    what, file, *rest = sys.argv[1:]
+    if what == "train":
+        train(read_plan(Path(file)), rest[0], float(rest[1]))
+    else:
+        render(read_plan(Path(file)), rest)
