@@ -71,7 +71,7 @@ class DistillConfig(_Settings):
     # Or "fitted": what depends on the resolution fitted to the teacher's; or "random": all of it.
     start: str = "published"
     method: str = "kd-ltr"  # the paper's; or one of kdltr.losses.baselines
-    weights: dict[str, float] = field(default_factory=dict)  # of its terms, where they differ
+    weights: dict[str, float] | None = None  # of its terms; those left out keep the method's
     losses: dict[str, Any] = field(default_factory=dict)  # kdltr.losses.LossSettings that differ
     path_score: str = "published"  # or "log_normalised" (kdltr.losses)
     ctc_targets: str = "frames"  # of a CTC recogniser; or "collapsed_paths" (kdltr.losses)
@@ -140,10 +140,11 @@ class DistillConfig(_Settings):
 
     def _check_losses(self) -> None:
         known = METHODS[self.method]
+        if self.weights is None:
+            object.__setattr__(self, "weights", dict(known))
         for name in self.weights:
             if name not in known:
                 raise ValueError(f"weights: unknown loss term {name!r}{nearest(name, [*known])}")
-        object.__setattr__(self, "weights", known | self.weights)
         LossSettings.from_dict(self.losses)
         if own := [name for name in ("path_score", "ctc_targets") if name in self.losses]:
             raise ValueError(f"losses: {own[0]} is a setting of its own; give it beside losses")

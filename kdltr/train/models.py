@@ -51,7 +51,7 @@ class Distillation(nn.Module):
 
 
 def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
-    """The teacher, and the student that starts from it."""
+    """The teacher, and the student that starts from it or as the settings say."""
     teacher = create_model(config.teacher, config.teacher_weights, **config.model)
     student = create_model(config.student, **config.model)
     if config.student_input == "upsampled":
