@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,9 @@ class WeightedSum(nn.Module):
     """Terms by name, computed where they have a weight, and their weighted sum.
 
     Args:
-        published: weights of all terms.
+        published: weights by term.
         weights: those that differ. A term of weight 0 is not computed and reported as 0.
+        known: all terms that may have a weight; None: those of ``published``.
 
     Attributes:
         weights: by term.
@@ -34,13 +35,16 @@ class WeightedSum(nn.Module):
     part_logits = False
 
     def __init__(
-        self, published: Mapping[str, float], weights: Mapping[str, float] | None = None
+        self,
+        published: Mapping[str, float],
+        weights: Mapping[str, float] | None = None,
+        known: Iterable[str] | None = None,
     ) -> None:
         super().__init__()
         self.weights = dict(published) | dict(weights or {})
-        if unknown := set(self.weights) - set(published):
-            raise ValueError(
-                f"unknown loss terms {sorted(unknown)}; the terms are {list(published)}")
+        known = list(published if known is None else known)
+        if unknown := set(self.weights) - set(known):
+            raise ValueError(f"unknown loss terms {sorted(unknown)}; the terms are {known}")
         for name, weight in self.weights.items():
             if not (math.isfinite(weight) and weight >= 0):
                 raise ValueError(f"the weight of {name} must be finite and >= 0, found {weight}")

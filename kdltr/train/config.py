@@ -11,7 +11,7 @@ import torch
 
 from kdltr.generator import checked_effects
 from kdltr.losses import CTC_TARGETS, WEIGHTS, LossSettings
-from kdltr.losses.baselines import BASELINES
+from kdltr.losses.baselines import BASELINES, TERMS
 from kdltr.models import list_models, nearest
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
@@ -139,9 +139,9 @@ class DistillConfig(_Settings):
             raise ValueError("selection='published' chooses by accuracy on selection_data: give it")
 
     def _check_losses(self) -> None:
-        known = METHODS[self.method]
+        known = WEIGHTS if self.method == "kd-ltr" else TERMS
         if self.weights is None:
-            object.__setattr__(self, "weights", dict(known))
+            object.__setattr__(self, "weights", dict(METHODS[self.method]))
         for name in self.weights:
             if name not in known:
                 raise ValueError(f"weights: unknown loss term {name!r}{nearest(name, [*known])}")

@@ -211,6 +211,13 @@ def test_bad_methods_and_weights_are_refused():
     assert BaselineCriterion("dld", {"dld_sequence": 0.0}, "ctc").decoding == "ctc"
 
 
+def test_another_term_may_take_the_place_of_a_method_s():
+    masked = {"askd_attention": 0.0, "askd_attention_masked": 1.0}
+    terms = BaselineCriterion("askd", masked)(*case())
+    assert terms["askd_attention"] == 0 and terms["askd_attention_masked"] > 0
+    assert_close(terms["total"], terms["cross_entropy"] + terms["askd_attention_masked"])
+
+
 def test_frames_of_ctc_all_count():
     student, teacher, labels, lengths = case()
     terms = BaselineCriterion("hinton", decoding="ctc")(student, teacher, labels, lengths)

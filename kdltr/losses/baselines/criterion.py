@@ -21,7 +21,7 @@ class BaselineCriterion(WeightedSum):
 
     Args:
         method: its name.
-        weights: of its terms, where they differ from the method's.
+        weights: where they differ from the method's; another of `TERMS` may join its own.
         decoding: how the recogniser reads. For "ctc" all frames count, and "cross_entropy" is the
             CTC loss.
 
@@ -38,7 +38,7 @@ class BaselineCriterion(WeightedSum):
     ) -> None:
         if method not in BASELINES:
             raise ValueError(f"unknown method {method!r}; the methods are {list(BASELINES)}")
-        super().__init__(BASELINES[method], weights)
+        super().__init__(BASELINES[method], weights, TERMS)
         self.method, self.decoding = method, decoding
         used = [name for name, weight in self.weights.items() if weight]
         if decoding == "ctc" and (wrong := [name for name in used if name in TO_AN_END]):
