@@ -34,6 +34,7 @@ for run in plan.runs:
         params:
             key=run.key,
             files=" ".join(f"-f {path}" for path in run.parameter_files),
+            seed="" if run.seed is None else f"-p seeds '[{run.seed}]'",
             label=run.label,
             name=run.name,
             folder=plan.folder,
@@ -45,7 +46,7 @@ for run in plan.runs:
             gpu=run.gpu,
         shell:
             "exec {python:q} -m kdltr notebook {input.notebook} {params.executed} {params.files}"
-            " -p output_dir {params.folder} -p run {params.name} --label {params.label:q}"
+            " {params.seed} -p output_dir {params.folder} -p run {params.name} --label {params.label:q}"
             " --threads {params.threads} --record {params.folder}/.workflow/jobs/{params.name}.json"
 
 

@@ -171,12 +171,17 @@ class UpsampleBicubic(Recogniser):
         self.charset, self.steps = teacher.charset, teacher.steps
         self.decoding, self.frames = teacher.decoding, teacher.frames
         self.semantic_width = teacher.semantic_width
+        self.without_gradient = tuple(f"teacher.{part}" for part in teacher.without_gradient)
         self.image_size = tuple(image_size or (side // 2 for side in teacher.image_size))
         self.train(teacher.training)
 
     def for_reading(self) -> Recogniser:
         """The same of the teacher's."""
         return UpsampleBicubic(self.teacher.for_reading(), self.image_size)
+
+    def prepare(self, labels: Tensor, generator: torch.Generator) -> dict[str, Any]:
+        """As the teacher's."""
+        return self.teacher.prepare(labels, generator)
 
     def forward(self, images: Tensor, **extra: Any) -> ModelOutput:
         """Images (N, 3, H, W), RGB in [0, 1] → the teacher's output."""

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdltr.charset import DECODINGS
-from kdltr.losses.ctc import CTC_TARGETS, ctc_loss, frame_divergence
-from kdltr.losses.paths import PATH_SCORES
+from kdltr.losses.cross_entropy import cross_entropy_loss
+from kdltr.losses.ctc import ctc_loss, frame_divergence
 from kdltr.losses.semantic import SemanticContrastiveLoss
+from kdltr.losses.settings import LossSettings
 from kdltr.losses.soft_logits import soft_logits_loss
-from kdltr.losses.visual import visual_focus_loss
+from kdltr.losses.visual import enlarged, visual_focus_loss
+from kdltr.losses.weighted import Terms, WeightedSum, full, pair
 from kdltr.models import create_model
 from kdltr.models.output import ModelOutput
-
-Terms = dict[str, Callable[[], Tensor]]
 
 WEIGHTS = {"visual": 4.0, "semantic": 2.0, "cross_entropy": 0.025, "soft_logits": 20.0}
 
@@ -26,23 +24,7 @@ PUBLISHED_WIDTH = 384  # the least E of the published recognisers
 PROJECTOR_HIDDEN = 256
 
 
-def cross_entropy_loss(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
-    """Mean cross-entropy over all steps of all words, each to its end token.
-
-    Args:
-        logits: ``(N, T, C)``, or ``(K, N, T, C)``: every permutation has the same targets.
-        labels: ``(N, T)`` class ids; steps beyond T are ignored.
-        lengths: ``(N,)`` steps of each word, end token included.
-    """
-    steps, classes = logits.shape[-2:]
-    labels = labels[:, :steps]
-    labels = F.pad(labels, (0, steps - labels.shape[1]))
-    read = torch.arange(steps, device=labels.device) < lengths[:, None]  # (N, T)
-    targets = labels.masked_fill(~read, -100).expand(logits.shape[:-1])  # -100 is ignored
-    return F.cross_entropy(logits.reshape(-1, classes), targets.reshape(-1), ignore_index=-100)
-
-
-class DistillationCriterion(nn.Module):
+class DistillationCriterion(WeightedSum):
     """Compares a student's `ModelOutput` with the teacher's and with the labels.
 
     Trainable: the projector of the semantic term, which belongs in the optimiser (it exists only
@@ -54,15 +36,13 @@ class DistillationCriterion(nn.Module):
             out keep the published weight. A term of weight 0 is not computed and reported as 0.
         hidden: LSTM width a side of the projector. None: 256 as published, or half of ``width``
             for a narrower recogniser, whose projector would otherwise dwarf it.
-        path_score: "published" or "log_normalised", see `kdltr.losses.path_distribution`.
         decoding: how the recogniser reads. For "ctc" all frames count in the semantic term,
             "cross_entropy" is the CTC loss and "soft_logits" the divergence of the frames.
-        ctc_targets: of the latter: "frames" or "collapsed_paths", see
-            `kdltr.losses.frame_divergence`.
+        **settings: of `kdltr.losses.LossSettings`, where they differ from the published.
 
     Raises:
-        ValueError: unknown term, negative or non-finite weight, unknown ``path_score``,
-            ``decoding`` or ``ctc_targets``, or no width where the semantic term needs one.
+        ValueError: unknown term, negative or non-finite weight, unknown ``decoding`` or setting, a
+            setting without meaning for it, or no width where the semantic term needs one.
     """
 
     def __init__(
@@ -70,25 +50,18 @@ class DistillationCriterion(nn.Module):
         width: int | None = None,
         weights: dict[str, float] | None = None,
         hidden: int | None = None,
-        path_score: str = "published",
         decoding: str = "attention",
-        ctc_targets: str = "frames",
+        **settings: Any,
     ):
-        super().__init__()
-        self.weights = WEIGHTS | (weights or {})
-        if unknown := set(self.weights) - set(WEIGHTS):
-            raise ValueError(f"unknown loss terms {sorted(unknown)}; the terms are {list(WEIGHTS)}")
-        for name, weight in self.weights.items():
-            if not (math.isfinite(weight) and weight >= 0):
-                raise ValueError(f"the weight of {name} must be finite and >= 0, found {weight}")
-        for option, value, known in (
-            ("path_score", path_score, PATH_SCORES),
-            ("decoding", decoding, DECODINGS),
-            ("ctc_targets", ctc_targets, CTC_TARGETS),
-        ):
-            if value not in known:
-                raise ValueError(f"{option} must be one of {known}; found {value!r}")
-        self.path_score, self.decoding, self.ctc_targets = path_score, decoding, ctc_targets
+        super().__init__(WEIGHTS, weights)
+        if decoding not in DECODINGS:
+            raise ValueError(f"decoding must be one of {DECODINGS}; found {decoding!r}")
+        self.decoding, self.settings = decoding, LossSettings.from_dict(settings)
+        for name in ("logits_level", "logits_of") if decoding == "ctc" else ():
+            if name in settings and settings[name] != getattr(LossSettings, name):
+                raise ValueError(f"{name}={settings[name]!r} has no meaning for a recogniser that "
+                                 "reads by CTC; ctc_targets chooses what its frames learn from")
+        self.part_logits = self.settings.logits_of == "vision" and self.weights["soft_logits"] > 0
         self.semantic_loss = None
         if self.weights["semantic"]:
             if width is None:
@@ -98,7 +71,13 @@ class DistillationCriterion(nn.Module):
                 )
             published = width >= PUBLISHED_WIDTH
             hidden = hidden or (PROJECTOR_HIDDEN if published else max(width // 2, 1))
-            self.semantic_loss = SemanticContrastiveLoss(width, hidden)
+            self.semantic_loss = SemanticContrastiveLoss(
+                width,
+                hidden,
+                temperature=self.settings.semantic_temperature,
+                projector=self.settings.semantic_projector,
+                loss=self.settings.semantic_loss,
+            )
 
     @classmethod
     def for_model(
@@ -106,9 +85,7 @@ class DistillationCriterion(nn.Module):
         model: str | nn.Module,
         width: int | None = None,
         hidden: int | None = None,
-        path_score: str = "published",
-        ctc_targets: str = "frames",
-        **weights: float,
+        **options: Any,
     ) -> DistillationCriterion:
         """The criterion that fits a recogniser.
 
@@ -117,9 +94,7 @@ class DistillationCriterion(nn.Module):
                 and whose ``decoding`` says how it reads.
             width: overrides the model's, for one of other sizes than its name's.
             hidden: as for the class.
-            path_score: as for the class.
-            ctc_targets: as for the class.
-            **weights: of the terms, e.g. ``semantic=0``.
+            **options: weights of the terms, e.g. ``semantic=0``, and settings as for the class.
 
         Raises:
             ValueError: an unknown name, or as the class.
@@ -127,49 +102,29 @@ class DistillationCriterion(nn.Module):
         if isinstance(model, str):
             with torch.device("meta"):  # to ask it; nothing is computed
                 model = create_model(model)
-        weights = {name: float(weight) for name, weight in weights.items()}
+        weights = {name: float(options.pop(name)) for name in WEIGHTS if name in options}
         width = width or getattr(model, "semantic_width", None)
         decoding = getattr(model, "decoding", "attention")
-        return cls(width, weights, hidden, path_score, decoding, ctc_targets)
+        return cls(width, weights, hidden, decoding, **options)
 
-    def forward(
-        self,
-        student: ModelOutput,
-        teacher: ModelOutput | None,
-        labels: Tensor,
-        lengths: Tensor,
-    ) -> dict[str, Tensor]:
-        """Unweighted terms by name, and "total", their weighted sum.
-
-        Computed in float32 at least, also under autocast. PARSeq's leading K (permutations) in
-        logits and semantic is averaged over.
-
-        Args:
-            student: see `ModelOutput` for the shapes.
-            teacher: equal shapes, treated as constant; None if only cross-entropy has a weight.
-            labels: ``(N, T)`` class ids, end token 0.
-            lengths: ``(N,)`` steps of each word, end token included.
-
-        Raises:
-            ValueError: a missing teacher or output, or shapes that do not fit; names the term.
-        """
+    def terms(
+        self, student: ModelOutput, teacher: ModelOutput | None, labels: Tensor, lengths: Tensor
+    ) -> Terms:
+        """The four, each to be computed when asked for."""
         compute = self._frames if self.decoding == "ctc" else self._steps
-        compute = compute(student, teacher, labels, lengths)
-        # Half precision would leave the similarities ÷ 0.1 and products over steps few digits.
-        with torch.autocast(student.logits.device.type, enabled=False):
-            zero = student.logits.new_zeros((), dtype=torch.float32)
-            terms = {name: compute[name]() if self.weights[name] else zero for name in WEIGHTS}
-            total = sum((self.weights[name] * term for name, term in terms.items()), zero)
-        return terms | {"total": total}
+        return compute(student, teacher, labels, lengths)
 
     def _steps(
         self, student: ModelOutput, teacher: ModelOutput | None, labels: Tensor, lengths: Tensor
     ) -> Terms:
         """The terms of decoding steps up to an end token."""
         return self._shared(student, teacher, lengths) | {
-            "cross_entropy": lambda: cross_entropy_loss(_full(student.logits), labels, lengths),
+            "cross_entropy": lambda: cross_entropy_loss(full(student.logits), labels, lengths),
             "soft_logits": lambda: soft_logits_loss(
-                *_pair("logits", student, teacher), path_score=self.path_score
+                *self._logits(student, teacher),
+                path_score=self.settings.path_score,
+                level=self.settings.logits_level,
+                **self._softening(),
             ),
         }
 
@@ -179,38 +134,50 @@ class DistillationCriterion(nn.Module):
         """The terms of frames, all of which count."""
         all_frames = torch.full_like(lengths, student.logits.shape[1])
         return self._shared(student, teacher, all_frames) | {
-            "cross_entropy": lambda: ctc_loss(_full(student.logits), labels, lengths),
+            "cross_entropy": lambda: ctc_loss(full(student.logits), labels, lengths),
             "soft_logits": lambda: frame_divergence(
-                *_pair("logits", student, teacher), targets=self.ctc_targets
+                *self._logits(student, teacher),
+                targets=self.settings.ctc_targets,
+                **self._softening(),
             ),
         }
+
+    def _softening(self) -> dict[str, float]:
+        names = ("temperature", "alpha", "threshold", "paths", "beam")
+        return {name: getattr(self.settings, f"logits_{name}") for name in names}
+
+    def _logits(self, student: ModelOutput, teacher: ModelOutput | None) -> tuple[Tensor, Tensor]:
+        """The whole's logits, or those of the vision model."""
+        if self.part_logits:
+            for who, out in (("student", student), ("teacher", teacher)):
+                if out is not None and not out.auxiliary:
+                    raise ValueError(
+                        f"logits_of='vision' takes the first of ModelOutput.auxiliary, but the "
+                        f"{who} gave none; use 'fused'"
+                    )
+            student, teacher = (out and ModelOutput(out.auxiliary[0]) for out in (student, teacher))
+        return pair("logits", student, teacher, "soft_logits")
 
     def _shared(
         self, student: ModelOutput, teacher: ModelOutput | None, counted: Tensor
     ) -> Terms:
         """The terms of maps and vectors; of the vectors the first ``counted`` (N,) count."""
-        attention = _full(getattr(teacher, "attention", None))
-        return {
-            "visual": lambda: visual_focus_loss(
-                *_pair("visual", student, teacher), attention, counted
-            ),
-            "semantic": lambda: self.semantic_loss(*_pair("semantic", student, teacher), counted),
-        }
+        settings = self.settings
+        positions = counted
+        if settings.semantic_positions == "all" and student.semantic is not None:
+            positions = torch.full_like(counted, student.semantic.shape[-2])
 
-
-def _pair(field: str, student: ModelOutput, teacher: ModelOutput | None) -> tuple[Tensor, Tensor]:
-    """``field`` of the student and, detached, of the teacher, at least in float32."""
-    pair = getattr(student, field), getattr(teacher, field, None)
-    for who, tensor in zip(("student", "teacher"), pair, strict=True):
-        if tensor is None:
-            term = "soft_logits" if field == "logits" else field
-            raise ValueError(
-                f"the {term} term compares {field} of student and teacher, but the {who} gave "
-                f"none; return it in ModelOutput, or set the weight of {term} to 0"
+        def visual() -> Tensor:
+            maps = pair("visual", student, teacher, "visual")
+            attention = full(teacher.attention) if settings.visual_mask == "attention" else None
+            return visual_focus_loss(
+                *maps, enlarged(attention, maps[1]), counted,
+                settings.visual_normalisation == "channels", settings.visual_distance,
             )
-    return _full(pair[0]), _full(pair[1]).detach()
 
-
-def _full(tensor: Tensor | None) -> Tensor | None:
-    half = tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16)
-    return tensor.float() if half else tensor
+        return {
+            "visual": visual,
+            "semantic": lambda: self.semantic_loss(
+                *pair("semantic", student, teacher, "semantic"), positions
+            ),
+        }

@@ -43,6 +43,8 @@ def frame_divergence(
     targets: str = "frames",
     alpha: float = 0.2,
     threshold: float = 0.1,
+    paths: int = 6,
+    beam: int = 3,
 ) -> Tensor:
     """KL divergence of the student's frames from the teacher's, mean over frames and words.
 
@@ -55,6 +57,8 @@ def frame_divergence(
             of each frame (`kdltr.losses.collapsed`).
         alpha: share of the latter.
         threshold: least probability, softened, of a best word that is trusted.
+        paths: how many best words.
+        beam: see `kdltr.losses.collapsed.collapsed_distribution`.
 
     Raises:
         ValueError: shapes that differ, or unknown ``targets``.
@@ -72,7 +76,7 @@ def frame_divergence(
         teacher_log_p = (teacher_logits / temperature).log_softmax(-1)
         target = teacher_log_p.exp()
         if targets == "collapsed_paths":
-            words, probability = collapsed_distribution(teacher_log_p)
+            words, probability = collapsed_distribution(teacher_log_p, beam, paths)
             share = torch.where(probability >= threshold, alpha, 0.0)[:, None, None].to(target)
             target = share * words + (1 - share) * target
     return F.kl_div(student_log_p, target, reduction="none").sum(-1).mean()

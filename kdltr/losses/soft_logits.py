@@ -8,6 +8,7 @@ from torch import Tensor
 
 from kdltr.losses.paths import path_distribution_of_logs
 
+LEVELS = ("sequence", "step")
 LOG_FLOOR = -10.0  # published: no gradient where the student is surer than this that it is wrong
 
 
@@ -18,6 +19,9 @@ def soft_logits_loss(
     alpha: float = 0.2,
     threshold: float = 0.1,
     path_score: str = "published",
+    paths: int = 6,
+    beam: int = 3,
+    level: str = "sequence",
 ) -> Tensor:
     """KL divergence from a mix of character- and sequence-level teacher targets (paper).
 
@@ -33,6 +37,10 @@ def soft_logits_loss(
         alpha: share of the sequence target.
         threshold: least joint probability, before division by length, of a trusted best path.
         path_score: see `path_distribution`.
+        paths: K of the sequence target.
+        beam: see `path_distribution`.
+        level: "sequence"; or "step", the published code's other way: the target is the teacher,
+            and the divergence the sum over all T steps, padding included, mean over words.
 
     Returns:
         Scalar.
@@ -50,16 +58,23 @@ def soft_logits_loss(
     student_log_p = _soften(student_logits, temperature).clamp(min=LOG_FLOOR)  # (N, T, C)
     with torch.no_grad():
         teacher_log_p = _soften(teacher_logits, temperature)
+        if level == "step":
+            target = teacher_log_p.exp()
+            return _divergence(target, student_log_p).sum(-1).mean()
         sequence, lengths, probability = path_distribution_of_logs(
-            teacher_log_p, path_score=path_score
+            teacher_log_p, beam=beam, paths=paths, path_score=path_score
         )
         share = torch.where(probability >= threshold, alpha, 0.0)[:, None, None].to(sequence)
         target = share * sequence + (1 - share) * teacher_log_p.exp()
-    divergence = torch.xlogy(target, target) - target * student_log_p  # 0·log 0 = 0
     steps = torch.arange(target.shape[1], device=target.device)
     counted = steps < lengths[:, None]  # (N, T)
-    per_word = torch.where(counted, divergence.sum(-1), 0.0).sum(-1) / lengths
+    per_word = torch.where(counted, _divergence(target, student_log_p), 0.0).sum(-1) / lengths
     return per_word.mean()
+
+
+def _divergence(target: Tensor, log_p: Tensor) -> Tensor:
+    """KL of ``(N, T, C)`` from its target, ``(N, T)``."""
+    return (torch.xlogy(target, target) - target * log_p).sum(-1)  # 0·log 0 = 0
 
 
 def _soften(logits: Tensor, temperature: float) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+DISTANCES = ("cosine", "l1", "l2")
 FLAT_STD = 1e-6  # below this a channel holds rounding noise, and 1 / std would amplify it
 
 
@@ -14,6 +15,8 @@ def visual_focus_loss(
     teacher: Tensor,
     attention: Tensor | None = None,
     lengths: Tensor | None = None,
+    normalise: bool = True,
+    distance: str = "cosine",
 ) -> Tensor:
     """Mean over channels of 1 - cosine between standardised maps (paper, visual focus loss).
 
@@ -29,9 +32,12 @@ def visual_focus_loss(
         teacher: same shape.
         attention: ``(N, T, H, W)``, or None for no mask. Only with the first form.
         lengths: ``(N,)`` number of steps, end token included; None uses all T.
+        normalise: False compares the maps as they are.
+        distance: "cosine"; or "l1" or "l2", mean over all elements of the absolute or squared
+            difference.
 
     Returns:
-        Scalar in [0, 2].
+        Scalar; in [0, 2] for the cosine.
 
     Raises:
         ValueError: shapes that do not belong together.
@@ -45,15 +51,21 @@ def visual_focus_loss(
     focus = None
     if attention is not None:
         focus = _focus(attention, lengths, teacher)  # (N, 1, H·W)
-    student_z, student_flat = _standardise(_channels(student))  # (N, C, P), (N, C)
-    teacher_z, teacher_flat = _standardise(_channels(teacher))
+    student, teacher = channels(student), channels(teacher)  # (N, C, P)
+    flat = None
+    if normalise:
+        student, student_flat = _standardise(student)
+        teacher, teacher_flat = _standardise(teacher)
+        flat = student_flat | teacher_flat  # (N, C)
     if focus is not None:
-        student_z, teacher_z = student_z * focus, teacher_z * focus
-    distance = 1 - F.cosine_similarity(student_z, teacher_z, dim=-1)  # (N, C)
-    return torch.where(student_flat | teacher_flat, 1.0, distance).mean()
+        student, teacher = student * focus, teacher * focus
+    if distance != "cosine":
+        return (F.l1_loss if distance == "l1" else F.mse_loss)(student, teacher)
+    apart = 1 - F.cosine_similarity(student, teacher, dim=-1)  # (N, C)
+    return apart.mean() if flat is None else torch.where(flat, 1.0, apart).mean()
 
 
-def _channels(features: Tensor) -> Tensor:
+def channels(features: Tensor) -> Tensor:
     """``(N, C, H, W)`` or ``(N, P, E)`` to (batch, channel, place)."""
     return features.flatten(2) if features.ndim == 4 else features.transpose(1, 2)
 
@@ -81,6 +93,20 @@ def focus_map(attention: Tensor, lengths: Tensor | None = None) -> Tensor:
         read = steps < lengths[:, None]  # (N, T)
         attention = attention.masked_fill(~read[..., None, None], 0.0)  # attention is never < 0
     return attention.amax(1, keepdim=True)
+
+
+def enlarged(attention: Tensor | None, features: Tensor | None) -> Tensor | None:
+    """Attention ``(N, T, H, W)`` for a map of an earlier stage, each place repeated.
+
+    Ours: the paper masks the third stage's map alone, which attention fits. What does not fit by
+    whole factors stays as it is.
+    """
+    if attention is None or features is None or features.ndim != 4:
+        return attention
+    size, own = features.shape[-2:], attention.shape[-2:]
+    if size == own or any(large % small for large, small in zip(size, own, strict=True)):
+        return attention
+    return F.interpolate(attention, size, mode="nearest")
 
 
 def _focus(attention: Tensor, lengths: Tensor | None, teacher: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ class ABINetConfig:
     strides: tuple[Stride, ...] = (2, 1, 2, 1, 1)  # of the stages; the student's first is 1
     widths: tuple[int, ...] = (32, 64, 128, 256, 512)  # of the stages; the last is E
     blocks: tuple[int, ...] = (3, 4, 6, 6, 3)
+    visual_stage: int = 3  # of the map that is distilled
     heads: int = 8
     hidden: int = 2048  # of the feed-forward parts
     encoder_layers: int = 3
@@ -64,7 +65,9 @@ class Backbone(nn.Module):
     def __init__(self, config: ABINetConfig) -> None:
         super().__init__()
         height, width = config.map_size
-        self.resnet = ResNet(config.widths, config.blocks, config.strides)
+        self.resnet = ResNet(
+            config.widths, config.blocks, config.strides, config.visual_stage
+        )
         self.pos_encoder = PositionalEncoding(height * width, config.width, config.dropout)
         self.transformer = Layers([
             EncoderLayer(config.width, config.heads, config.hidden, config.dropout)
@@ -114,8 +117,8 @@ class ABINetVision(Recogniser):
         """Read images (N, 3, ·, ·), RGB in [0, 1].
 
         Returns:
-            logits (N, T, C), semantic (N, T, E), visual (N, C', H, W) of the ResNet's third stage,
-            attention (N, T, H, W).
+            logits (N, T, C), semantic (N, T, E), visual (N, C', H, W) of the ResNet's stage
+            ``visual_stage``, attention (N, T, H, W).
         """
         return self.look(images)[1]
 

@@ -44,12 +44,23 @@ class ResNet(nn.Module):
         blocks: how many of each stage.
         strides: of each stage's first block. The student takes 1 where the teacher takes 2 first,
             so that both give the same map.
+        distilled: the stage, from 1, whose map is distilled.
+
+    Raises:
+        ValueError: there is no such stage.
     """
 
     def __init__(
-        self, widths: Sequence[int], blocks: Sequence[int], strides: Sequence[Stride]
+        self,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        strides: Sequence[Stride],
+        distilled: int = 3,
     ) -> None:
         super().__init__()
+        if not 1 <= distilled <= len(widths):
+            raise ValueError(f"the stage to distil must be 1 to {len(widths)}, found {distilled}")
+        self.distilled = distilled
         before = widths[0]
         self.conv1 = nn.Conv2d(3, before, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(before)
@@ -63,10 +74,12 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images (N, 3, H, W) → the third stage's map, which is distilled, and the
-        last one's."""
-        visual = self.layer3(self.layer2(self.first_stage(images)))
-        return visual, self.layer5(self.layer4(visual))
+        """Normalised images (N, 3, H, W) → the map that is distilled, and the last stage's."""
+        visual = features = self.first_stage(images)
+        for number, stage in enumerate((self.layer2, self.layer3, self.layer4, self.layer5), 2):
+            features = stage(features)
+            visual = features if number == self.distilled else visual
+        return visual, features
 
     def first_stage(self, images: Tensor) -> Tensor:
         """Normalised images (N, 3, H, W) → the first stage's map."""

@@ -22,6 +22,7 @@ from kdltr.results.rows import (
     to_frame,
 )
 from kdltr.results.tables import (
+    ablation_figure,
     benchmark_figure,
     beside_published,
     is_published_size,
@@ -32,7 +33,8 @@ from kdltr.results.tables import (
 )
 
 __all__ = [
-    "AVERAGE", "PROTOCOL", "Result", "ResultError", "Row", "accuracies", "benchmark_figure",
+    "AVERAGE", "PROTOCOL", "Result", "ResultError", "Row", "ablation_figure", "accuracies",
+    "benchmark_figure",
     "beside_published", "collect", "collect_tables", "data_hashes", "git_state",
     "is_published_size", "published", "published_accuracy", "published_counts", "read_result",
     "recompute", "separate", "to_frame", "wide", "write_result",

@@ -6,8 +6,9 @@ A published figure is never shown as if it were of the same data unless it is.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,9 @@ SUBSETS = ("easy", "medium", "hard", AVERAGE)
 # Our names of the paper's methods, and of its recognisers by the family of a model's name.
 METHODS = {"bicubic": "Bicubic", "distilled": "Ours"}
 RECOGNISERS = {"abinet": "ABINet", "matrn": "MATRN", "parseq": "PARSeq"}
+# The paper's names of other distillers, and the loss weights that its table does not change.
+DISTILLERS = {"dfd": "DFD", "askd": "A-SKD", "unified": "Unified", "dld": "DLD"}
+PUBLISHED_LAMBDAS = {"visual": 4.0, "semantic": 2.0}
 Figure = tuple[float | None, int | None]  # published: percent, and the images behind it
 _KEYS = ["recogniser", "method", "subset", "metric"]
 
@@ -73,6 +77,31 @@ def textzoom_figure(recogniser: str, method: str, subset: str) -> Figure:
     """A figure of the paper's main table."""
     accuracy = published_accuracy(recogniser, method, subset)
     return accuracy, published_counts().get(subset)
+
+
+def ablation_figure(recogniser: str, settings: Mapping[str, Any], subset: str) -> Figure:
+    """A figure of the paper's supplement for another distiller, or for other loss weights.
+
+    Args:
+        settings: of the training, ``to_dict()`` of its configuration. What changes anything else
+            of the method has no published figure.
+    """
+    paper = family(recogniser), published_counts().get(subset)
+    losses = [name for name in ("losses", "model") if settings[name]]
+    if losses or settings["student_input"] != "lr" or settings["start"] == "random":
+        return None, None
+    if settings["method"] in DISTILLERS:
+        frame = published("kd_baselines")
+        frame = frame[frame["method"] == DISTILLERS[settings["method"]]]
+    else:
+        frame = published("loss_weights")
+        weights = settings["weights"]
+        own = settings["method"] == "kd-ltr" and weights | PUBLISHED_LAMBDAS == weights
+        given = (weights.get("cross_entropy"), weights.get("soft_logits")) if own else (None, None)
+        frame = frame[(frame["lambda_ce"] == given[0]) & (frame["lambda_kl"] == given[1])]
+    frame = frame[frame["recogniser"] == paper[0]]
+    return (float(frame[subset].iloc[0]), paper[1]) if len(frame) and subset in SUBSETS else (
+        None, None)
 
 
 def benchmark_figure(recogniser: str, method: str, subset: str) -> Figure:

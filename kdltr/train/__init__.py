@@ -2,6 +2,7 @@
 
 from kdltr.train.config import DistillConfig, PretrainConfig
 from kdltr.train.distill import distill
+from kdltr.train.models import build_models
 from kdltr.train.pretrain import pretrain
 from kdltr.train.result import RunResult
 from kdltr.train.state import ResumeError
@@ -13,6 +14,7 @@ __all__ = [
     "PretrainConfig",
     "ResumeError",
     "RunResult",
+    "build_models",
     "distill",
     "pretrain",
 ]

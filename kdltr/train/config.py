@@ -10,11 +10,13 @@ from typing import Any, Self
 import torch
 
 from kdltr.generator import checked_effects
-from kdltr.losses import CTC_TARGETS, WEIGHTS
+from kdltr.losses import CTC_TARGETS, WEIGHTS, LossSettings
+from kdltr.losses.baselines import BASELINES, TERMS
 from kdltr.models import list_models, nearest
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 MISSING = ("error", "left_out")
+METHODS = {"kd-ltr": WEIGHTS} | BASELINES  # the paper's, and others; each its terms' weights
 COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
 
@@ -72,8 +74,13 @@ class DistillConfig(_Settings):
     student: str = "parseq_ltr"
     student_weights: str | None = None  # what it starts from; None: from the teacher, see start
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
-    start: str = "published"  # or "fitted": what depends on the resolution fitted to the teacher's
-    weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    # "lr", or "upsampled": the teacher's architecture, on the LR image enlarged (bicubic).
+    student_input: str = "lr"
+    # Or "fitted": what depends on the resolution fitted to the teacher's; or "random": all of it.
+    start: str = "published"
+    method: str = "kd-ltr"  # the paper's; or one of kdltr.losses.baselines
+    weights: dict[str, float] | None = None  # of its terms; those left out keep the method's
+    losses: dict[str, Any] = field(default_factory=dict)  # kdltr.losses.LossSettings that differ
     path_score: str = "published"  # or "log_normalised" (kdltr.losses)
     ctc_targets: str = "frames"  # of a CTC recogniser; or "collapsed_paths" (kdltr.losses)
     labels: str = "filtered"  # or "published" (kdltr.data.loader.select_labels)
@@ -115,7 +122,9 @@ class DistillConfig(_Settings):
         _check_model(self.student)
         _check_choices(
             self,
-            start=("published", "fitted"),
+            student_input=("lr", "upsampled"),
+            start=("published", "fitted", "random"),
+            method=tuple(METHODS),
             path_score=("published", "log_normalised"),
             ctc_targets=CTC_TARGETS,
             labels=("filtered", "published"),
@@ -135,10 +144,28 @@ class DistillConfig(_Settings):
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._require_minutes()
         self._check_shares()
+        self._check_losses()
+        if self.student_weights and self.start == "random":
+            raise ValueError("start='random' starts from no weights, found student_weights too; "
+                             "leave one of them out")
         if self.selection == "validation" and not self.validation:
             raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
         if self.selection == "published" and not self.selection_data:
             raise ValueError("selection='published' chooses by accuracy on selection_data: give it")
+
+    def _check_losses(self) -> None:
+        known = WEIGHTS if self.method == "kd-ltr" else TERMS
+        if self.weights is None:
+            object.__setattr__(self, "weights", dict(METHODS[self.method]))
+        for name in self.weights:
+            if name not in known:
+                raise ValueError(f"weights: unknown loss term {name!r}{nearest(name, [*known])}")
+        LossSettings.from_dict(self.losses)
+        if own := [name for name in ("path_score", "ctc_targets") if name in self.losses]:
+            raise ValueError(f"losses: {own[0]} is a setting of its own; give it beside losses")
+        if self.losses and self.method != "kd-ltr":
+            raise ValueError(f"losses changes the paper's terms, which method {self.method!r} does "
+                             "not have; leave one of the two out")
 
     def _check_shares(self) -> None:
         given = [name for name in PARTS if getattr(self, name)]

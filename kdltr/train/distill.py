@@ -22,14 +22,13 @@ from kdltr.checkpoint import save_weights
 from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
 from kdltr.files import write_json
-from kdltr.losses import DistillationCriterion
 from kdltr.models import Recogniser
 from kdltr.train.clock import Clock
 from kdltr.train.config import DistillConfig
 from kdltr.train.engine import sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.material import LRImages, gather, mixture
-from kdltr.train.models import Distillation, build_models, check_models
+from kdltr.train.models import Distillation, build_criterion, build_models, check_models
 from kdltr.train.result import RunResult
 from kdltr.train.selection import Selector
 from kdltr.train.state import RunState, will_resume
@@ -78,9 +77,7 @@ def distill(
     if models:  # what was trained, not what the settings would have built
         settings |= {"teacher": teacher.name, "teacher_weights": None, "student": student.name,
                      "model": {}}
-    criterion = DistillationCriterion.for_model(
-        student, path_score=config.path_score, ctc_targets=config.ctc_targets, **config.weights
-    )
+    criterion = build_criterion(config, student)
     torch.manual_seed(config.seed + 1 + rank)  # dropout differs from process to process
 
     material = gather(config, teacher, student)
@@ -118,7 +115,8 @@ def distill(
     distils = any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy")
     if distils and step < last_step:
         teaching = start_teaching(
-            teacher.to(device), pairs, lengths, config, run, accelerator.autocast(), rank, world
+            teacher.to(device), pairs, lengths, config, run, accelerator.autocast(), rank, world,
+            criterion.whole_attention, criterion.part_logits,
         )
     if main:
         write_json(run / "config.json", settings)

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.losses import DistillationCriterion
+from kdltr.losses.baselines import BaselineCriterion
+from kdltr.losses.weighted import WeightedSum
 from kdltr.models import ModelOutput, Recogniser, create_model
 from kdltr.train.config import DistillConfig
 
@@ -23,7 +26,7 @@ class Distillation(nn.Module):
     """
 
     def __init__(
-        self, student: nn.Module, criterion: DistillationCriterion, compile: str = "no"
+        self, student: nn.Module, criterion: WeightedSum, compile: str = "no"
     ) -> None:
         super().__init__()
         self.student, self.criterion = student, criterion
@@ -31,7 +34,8 @@ class Distillation(nn.Module):
         if compile != "no":
             self.compiled = torch.compile(student.forward, mode=compile)
         for name in student.without_gradient:  # DistributedDataParallel would wait for theirs
-            student.get_submodule(name).requires_grad_(False)
+            if not (criterion.part_logits and name.endswith("vision.cls")):
+                student.get_submodule(name).requires_grad_(False)
 
     def forward(
         self,
@@ -47,10 +51,27 @@ class Distillation(nn.Module):
 
 
 def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
-    """The teacher, and the student that starts from it, or from weights of its own."""
+    """The teacher, and the student that starts from it, or as the settings say."""
     teacher = create_model(config.teacher, config.teacher_weights, **config.model)
-    student = create_model(config.student, config.student_weights, **config.model)
-    return teacher, student if config.student_weights else student.init_from_teacher(teacher)
+    upsampled = config.student_input == "upsampled"
+    name, own = config.teacher if upsampled else config.student, config.student_weights
+    student = create_model(name, own, **config.model)
+    if not own and config.start != "random":
+        student.init_from_teacher(teacher)
+    if upsampled:
+        small = create_model(config.student, **config.model).image_size
+        student = UpsampleBicubic(student, small)
+    return teacher, student
+
+
+def build_criterion(config: DistillConfig, student: nn.Module) -> WeightedSum:
+    """The criterion of the settings' method, for this student."""
+    if config.method == "kd-ltr":
+        return DistillationCriterion.for_model(
+            student, path_score=config.path_score, ctc_targets=config.ctc_targets,
+            **config.losses, **config.weights,
+        )
+    return BaselineCriterion(config.method, config.weights, student.decoding)
 
 
 def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) -> None:

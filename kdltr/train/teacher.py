@@ -32,7 +32,8 @@ BATCH = 64  # images the teacher reads at once; fixed, so that every run compute
 class TeacherOutputs:
     """What the criterion needs of the teacher, by training pair.
 
-    Attention is kept as the mask the visual focus loss makes of it: (H, W) a word, not (T, H, W).
+    Attention is kept as the mask the visual focus loss makes of it, (H, W) a word and not
+    (T, H, W), unless the criterion compares that of every step.
     Of several processes each keeps the pairs that `kdltr.data.batches.epoch_batches` shows it,
     those whose index is ``rank`` modulo ``world``.
 
@@ -45,6 +46,7 @@ class TeacherOutputs:
         folder: of that file, which is anonymous: it has no name and goes with the process.
         autocast: context the teacher runs in.
         rank, world: which process this is, and of how many.
+        whole_attention: keep that of every step.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class TeacherOutputs:
         autocast: AbstractContextManager,
         rank: int = 0,
         world: int = 1,
+        whole_attention: bool = False,
     ) -> None:
         self.teacher, self.device, self.world = teacher, pairs.hr.device, world
         self.kept: dict[str, Tensor] = {}
@@ -66,7 +69,7 @@ class TeacherOutputs:
             for start in range(0, len(mine), BATCH):
                 chosen = mine[start : start + BATCH]
                 fields = teacher.remember(pairs.sharp(chosen))
-                if "attention" in fields:
+                if "attention" in fields and not whole_attention:
                     read = lengths[chosen].to(self.device) if teacher.decoding != "ctc" else None
                     fields["attention"] = focus_map(fields["attention"], read)
                 if not self.kept:
@@ -112,19 +115,30 @@ def start_teaching(
     autocast: AbstractContextManager,
     rank: int = 0,
     world: int = 1,
+    whole_attention: bool = False,
+    part_logits: bool = False,
 ) -> Callable[[Tensor, dict[str, Any]], ModelOutput]:
-    """The function from chosen pairs (B,) and what `prepare` returned to the teacher's output."""
+    """The function from chosen pairs (B,) and what `prepare` returned to the teacher's output.
+
+    The last two say what a criterion compares beside the usual (`kdltr.losses.weighted`).
+    """
     dtype = TEACHER_OUTPUTS[config.teacher_outputs]
     kind = type(teacher)
     if dtype and kind.prepare is not Recogniser.prepare and kind.remember is Recogniser.remember:
         log.info("%s has prepare() but not remember() and recall(): its outputs may differ from "
                  "step to step, and are recomputed", teacher.name)
         dtype = None
+    if dtype and part_logits:
+        log.info("%s: the logits of its parts are not kept, all outputs are recomputed",
+                 teacher.name)
+        dtype = None
     if dtype is None:
         device = pairs.hr.device
         return lambda chosen, extra: teacher(pairs.sharp(sent(chosen, device)), **extra)
     budget = 1e9 * config.teacher_budget
-    return TeacherOutputs(teacher, pairs, lengths, dtype, budget, folder, autocast, rank, world)
+    return TeacherOutputs(
+        teacher, pairs, lengths, dtype, budget, folder, autocast, rank, world, whole_attention
+    )
 
 
 def _mapped(folder: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

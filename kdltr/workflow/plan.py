@@ -7,6 +7,8 @@
       distill_parseq:              # the run's name: its JSON, executed notebook and folder
         notebook: 03_distill       # notebooks/03_distill.ipynb (default: the run's name)
         params: [distill]          # parameter files shared with other runs, read before its own
+        own: distill_parseq        # its own parameter file (default: the run's name)
+        seeds: [42, 43]            # a job a seed, distill_parseq-42 and so on: kdltr.workflow.seeds
         needs: [01_data]           # runs whose outputs it reads
         inputs: [data/weights/…]   # files it reads that no run makes
         optional: [data/benchmarks/SVT]   # the same, but it does without those that are missing
@@ -32,6 +34,7 @@ import yaml
 from kdltr.files import PACKAGE, shipped
 from kdltr.workflow import keys
 from kdltr.workflow.processes import WorkflowError
+from kdltr.workflow.seeds import by_seed
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class Spec:
     """One entry of `runs`, as written."""
 
     notebook: str = ""
+    own: str = ""
     params: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
     needs: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
@@ -66,6 +71,7 @@ class Run:
     threads: int
     gpu: int
     alone: bool
+    seed: int | None  # given to the notebook, of a job that is one of several seeds
     key: str  # of the result: see kdltr.workflow.keys
     state_key: str  # of checkpoints and data: the same without notebook text and leaf modules
 
@@ -104,7 +110,8 @@ def load_plan(profile: str, root: Path | str = ".") -> Plan:
     """
     root = Path(root)
     content, bases = _read(profile, root)
-    specs = {name: _spec(name, entry or {}, profile) for name, entry in content["runs"].items()}
+    entries = by_seed({name: entry or {} for name, entry in content["runs"].items()})
+    specs = {name: _spec(name, entry, profile) for name, entry in entries.items()}
     order = _sorted(specs, profile)
     _check_files(specs, bases, root)
     runs: dict[str, Run] = {}
@@ -156,11 +163,12 @@ def _spec(name: str, entry: dict[str, Any], profile: str) -> Spec:
             f"run {name!r}: unknown keys {sorted(set(entry) - known)}; expected {sorted(known)}"
         )
     lists = {
-        key: tuple(text.format(profile=profile) for text in entry.get(key, ()))
+        key: tuple(text.replace("{profile}", profile) for text in entry.get(key, ()))
         for key in ("params", "needs", "inputs", "optional", "outputs", "state")
     }
     return Spec(
-        notebook=entry.get("notebook", name), threads=entry.get("threads", 1),
+        notebook=entry.get("notebook", name), own=entry.get("own", name),
+        seeds=tuple(entry.get("seeds", ())), threads=entry.get("threads", 1),
         gpu=entry.get("gpu", 0), alone=entry.get("alone", False), **lists,
     )
 
@@ -186,10 +194,10 @@ def _parameter_files(names: tuple[str, ...], bases: list[str], root: Path) -> tu
 
 def _check_files(specs: dict[str, Spec], bases: list[str], root: Path) -> None:
     missing = []
-    for name, spec in specs.items():
+    for spec in specs.values():
         wanted = [f"notebooks/{spec.notebook}.ipynb", *spec.inputs]
         missing += [path for path in wanted if not (root / path).exists()]
-        for file in (*spec.params, name):
+        for file in (*spec.params, spec.own):
             if not _parameter_files((file,), bases, root):
                 missing.append(f"params/{bases[-1]}/{file}.yaml")
     if missing:
@@ -204,13 +212,14 @@ def _resolve(
 ) -> Run:
     folder = f"results/{bases[-1]}"
     notebook = f"notebooks/{spec.notebook}.ipynb"
-    files = _parameter_files((*spec.params, name), bases, root)
+    files = _parameter_files((*spec.params, spec.own), bases, root)
     needs = [done[need] for need in spec.needs]
     parameters: dict[str, Any] = {}
     for file in files:
         parameters |= yaml.safe_load((root / file).read_text(encoding="utf-8")) or {}
     inputs = (*spec.inputs, *(path for path in spec.optional if (root / path).exists()))
     given = [name, parameters, [keys.file_digest(root / p) for p in inputs], spec.threads]
+    given += spec.seeds
     code = keys.notebook_code(root / notebook)
     executed = f"{folder}/notebooks/{name}.ipynb"
     return Run(
@@ -226,6 +235,7 @@ def _resolve(
         threads=spec.threads,
         gpu=spec.gpu,
         alone=spec.alone,
+        seed=next(iter(spec.seeds), None),
         key=keys.digest(
             given,
             keys.code_digest(code),

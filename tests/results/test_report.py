@@ -15,7 +15,7 @@ from kdltr.results.report.circumstances import duration
 from kdltr.results.report.claims import paper_claims
 from kdltr.results.report.findings import findings
 from kdltr.results.report.page import read_results
-from kdltr.results.report.tables import spread, tables_of
+from kdltr.results.report.tables import accuracy_table, beside_table, spread, tables_of
 from tests.fabricated import write_main, write_profile
 
 ROOT = Path(__file__).parents[2]
@@ -243,6 +243,23 @@ def test_seeds_are_lines_of_their_own_and_long_tables_are_folded():
     table = spread(rows, "x")
     assert table.columns == ("recogniser", "method", "subset", "seed", "n", "accuracy (%)")
     assert len(table.lines) == 30 and table.folded
+
+
+def test_the_main_tables_show_mean_and_spread_over_seeds():
+    rows = [Row("textzoom", "abinet", method, "easy", "accuracy", value, n=9, low=60.0, high=90.0,
+                seed=seed) for method, seed, value in (
+                    ("bicubic", None, 70.0), ("distilled", 1, 80.0), ("distilled", 2, 83.0))]
+    table = accuracy_table(rows, "x")
+    bicubic, distilled = table.lines[:2]
+    assert distilled.cells[1].text == "distilled, 2 seeds"
+    assert (distilled.cells[2].text, distilled.cells[2].small) == ("81.50", "± 2.12")
+    assert (bicubic.cells[1].text, bicubic.cells[2].small) == ("bicubic", "60.0–90.0")
+    assert "of several seeds the mean" in table.note
+    beside = beside_table(rows, same_data=True)
+    found = dict(zip(beside.columns, (cell.text for cell in beside.lines[1].cells), strict=True))
+    assert (found["seeds"], found["measured"], found["sd"]) == ("2", "81.50", "2.12")
+    assert "sd" not in beside_table(rows[:2], same_data=True).columns
+    assert "seeds" not in accuracy_table(rows[:1], "x").note
 
 
 def test_readings_that_were_saved_stand_in_a_table_word_by_word(tmp_path):

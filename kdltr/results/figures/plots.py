@@ -185,6 +185,27 @@ def accuracy_bars(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def differences(table: pd.DataFrame) -> Figure:
+    """Differences in points with their 95 % intervals, the largest on top; 0 is the default.
+
+    Args:
+        table: the columns row, measured, low, high and published (NaN: none), in points.
+    """
+    table = table.sort_values("measured", ignore_index=True)
+    figure, ((axes,),) = style.panels(7, 0.9 + 0.28 * len(table))
+    axes.axvline(0, color="black", lw=1)
+    axes.errorbar(table["measured"], table.index, xerr=style.interval(table, "measured"), fmt="o",
+                  color=style.COLOURS[0], lw=1, capsize=2, label="measured, 95 % interval")
+    known = table["published"].notna()
+    if known.any():
+        axes.plot(table["published"][known], table.index[known], "D", mfc="none",
+                  color=style.COLOURS[1], label="published, on TextZoom")
+    axes.set_yticks(table.index, map(style.plain, table["row"]))
+    style.tidy(axes, grid="x", xlabel="points of accuracy against the default")
+    style.legend(figure)
+    return figure
+
+
 def examples(
     rows: Sequence[Mapping], methods: Sequence[str], confidence: bool = False
 ) -> Figure:

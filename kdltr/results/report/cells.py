@@ -79,8 +79,14 @@ class Table:
 
     def without_empty_columns(self) -> Table:
         """The same, without the columns that hold nothing but gaps and "-"."""
-        keep = [i for i in range(len(self.columns))
-                if {line.cells[i].text for line in self.lines} - {"-", GAP}]  # fmt: skip
+        return self.without_columns(*(
+            name for i, name in enumerate(self.columns)
+            if not {line.cells[i].text for line in self.lines} - {"-", GAP}
+        ))
+
+    def without_columns(self, *names: str) -> Table:
+        """The same, without these columns."""
+        keep = [i for i, name in enumerate(self.columns) if name not in names]
         lines = tuple(replace(line, cells=tuple(line.cells[i] for i in keep))
                       for line in self.lines)  # fmt: skip
         return replace(self, columns=tuple(self.columns[i] for i in keep), lines=lines)

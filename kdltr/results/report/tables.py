@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from statistics import mean, stdev
 
 from kdltr.evaluation.compare import WRONG
 from kdltr.results import Result, Row, beside_published
-from kdltr.results.report.cells import GAP, Cell, Line, Table, measured, number
+from kdltr.results.report.cells import GAP, Cell, Line, Table, measured, number, quantity
 from kdltr.results.report.published import MAIN, published_curves, published_lines
 from kdltr.results.tables import family
 
@@ -18,6 +19,7 @@ FOLDED_FROM = 24  # lines: longer tables are shown when asked for
 MOST_SUBSETS = 12  # with more of them, subsets stand below each other
 MOST_METRICS = 6  # with more of them, methods stand side by side and metrics below each other
 TITLES = {
+    "ablations": "What each change costs",
     "attention": "Steps on which attention moves right (%)",
     "bench": "Speed and memory, beside the plain way",
     "calibration": "Confidence (%): calibration error over ten bins, and what chance allows",
@@ -111,14 +113,16 @@ def accuracy_table(rows: Sequence[Row], title: str, costs: Sequence[Row] = ()) -
         return spread(rows, title)
     cost = {(row.recogniser, row.method, row.metric): row.value for row in costs}
     shown_costs = COSTS if costs or rows[0].table == MAIN else ()
-    found: dict[tuple, dict[str, Row]] = {}
+    found: dict[tuple, dict[str, list[Row]]] = {}
     for row in rows:
-        found.setdefault((row.recogniser, row.method, row.seed), {})[row.subset] = row
+        found.setdefault((row.recogniser, row.method), {}).setdefault(row.subset, []).append(row)
     lines: dict[str | None, list[Line]] = {}
-    for (recogniser, method, seed), own in found.items():
+    for (recogniser, method), own in found.items():
+        seeds = max(map(len, own.values()))
         lines.setdefault(family(recogniser), []).append(Line.of(
-            recogniser, method if seed is None else f"{method}, seed {seed}",
-            *map(own.get, subsets), *(cost.get((recogniser, method, name)) for name in shown_costs),
+            recogniser, method if seeds == 1 else f"{method}, {seeds} seeds",
+            *(over_seeds(own[subset]) if subset in own else None for subset in subsets),
+            *(cost.get((recogniser, method, name)) for name in shown_costs),
         ))  # fmt: skip
     for name in filter(None, lines):
         lines[name] += published_lines(rows[0].table, name, subsets)
@@ -126,8 +130,23 @@ def accuracy_table(rows: Sequence[Row], title: str, costs: Sequence[Row] = ()) -
     every += published_curves(rows[0].table, subsets)
     return Table(
         f"{title}: accuracy (%)", ("recogniser", "method", *subsets, *shown_costs), tuple(every),
-        f"Small: 95 % intervals. {_images(rows)} {COST_NOTE if shown_costs else ''}".strip(),
+        f"Small: 95 % intervals{_spread_note(rows)}. {_images(rows)} "
+        f"{COST_NOTE if shown_costs else ''}".strip(),
     )  # fmt: skip
+
+
+def over_seeds(rows: Sequence[Row]) -> Cell:
+    """One training's value with its interval; of several their mean ± standard deviation."""
+    if len(rows) == 1:
+        return measured(rows[0])
+    values = [row.value for row in rows]
+    unit = rows[0].unit
+    return number(mean(values), unit, small=f"± {quantity(stdev(values), unit)}")
+
+
+def _spread_note(rows: Sequence[Row]) -> str:
+    several = any(row.seed is not None for row in rows)
+    return "; of several seeds the mean and its standard deviation over them" if several else ""
 
 
 def _images(rows: Sequence[Row]) -> str:
@@ -142,15 +161,18 @@ def beside_table(rows: Sequence[Row], same_data: bool) -> Table:
     """Every accuracy with what the paper states for it, and the verdict."""
     frame = beside_published(rows, same_data)
     lines = tuple(
-        Line.of(r.recogniser, r.method, r.subset, r.n, number(r.measured, "%"),
+        Line.of(r.recogniser, r.method, r.subset, r.n, r.seeds, number(r.measured, "%"),
+                number(r.sd, "%"),
                 Cell(f"{r.low:.1f}–{r.high:.1f}", float(r.low)), number(r.published, "%"),
                 number(r.difference, "points", sign=True),
                 verdict_cell(r.verdict or "not in the paper"))
         for r in frame.itertuples()
     )  # fmt: skip
-    columns = ("recogniser", "method", "subset", "n", "measured", "95 % interval", "published",
-               "difference", "verdict")  # fmt: skip
-    return Table("Measured beside published", columns, lines, folded=True)
+    columns = ("recogniser", "method", "subset", "n", "seeds", "measured", "sd", "95 % interval",
+               "published", "difference", "verdict")  # fmt: skip
+    table = Table("Measured beside published", columns, lines, folded=True)
+    alone = {*frame["seeds"]} <= {1}
+    return table.without_columns("seeds", "sd") if alone else table
 
 
 def readings_table(words: Sequence[Mapping[str, str]]) -> Table:

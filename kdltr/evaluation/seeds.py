@@ -1,0 +1,99 @@
+"""Trainings that differ only in their seed: named, told apart, and counted together.
+
+    recognisers = of_seeds(recognisers, [42, 43])   # "distilled" becomes "distilled, seed 42", …
+    pooled(whole["parseq"], "distilled", "bicubic")  # McNemar's test on the words of all seeds
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from kdltr.evaluation.scores import Scores, combine
+
+_NAMED = re.compile(r"(?P<method>.+), seed (?P<seed>\d+)")
+
+
+def named(method: str, seed: int) -> str:
+    """The name of a method's training with a seed."""
+    return f"{method}, seed {seed}"
+
+
+def method_of(name: str) -> str:
+    """The method of a name, without a seed."""
+    match = _NAMED.fullmatch(name)
+    return match["method"] if match else name
+
+
+def of_seeds(
+    recognisers: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]
+) -> dict[str, dict[str, Any]]:
+    """What `kdltr.evaluation.evaluate.load_readers` takes, with a student a seed.
+
+    Args:
+        recognisers: of their `students`, those whose path holds "{seed}" were trained with each.
+        seeds: which.
+
+    Raises:
+        ValueError: a path with "{seed}" and no seeds.
+    """
+    def each(students: Mapping[str, str]) -> dict[str, str]:
+        made = {}
+        for method, weights in students.items():
+            if "{seed}" not in weights:
+                made[method] = weights
+            elif not seeds:
+                raise ValueError(f"expected seeds for the weights {weights}, found none; give the "
+                                 "list of those it was trained with")
+            else:
+                made |= {named(method, seed): weights.replace("{seed}", str(seed))
+                         for seed in seeds}
+        return made
+
+    return {name: {**entry, "students": each(entry["students"])}
+            for name, entry in recognisers.items()}  # fmt: skip
+
+
+def apart(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with the seed of a name in a column of its own, if any has one."""
+    found = predictions["method"].str.extract(f"^{_NAMED.pattern}$")
+    if found["seed"].isna().all():
+        return predictions
+    method = found["method"].fillna(predictions["method"])
+    frame = predictions.assign(method=method)
+    frame.insert(list(frame).index("method") + 1, "seed", found["seed"].astype("Int64"))
+    return frame
+
+
+def pooled(found: Mapping[str, Scores], *methods: str) -> tuple[Scores, ...]:
+    """The words of all seeds of each method together, so that methods can be compared.
+
+    A method without seeds counts as often as there are seeds of the others: its every word stands
+    beside the same word of each.
+
+    Args:
+        found: by name.
+        methods: without their seeds.
+
+    Raises:
+        ValueError: methods of different seeds.
+    """
+    runs: dict[str, dict[int | None, Scores]] = {method: {} for method in methods}
+    for name, scores in found.items():
+        match = _NAMED.fullmatch(name)
+        method, seed = (match["method"], int(match["seed"])) if match else (name, None)
+        if method in runs:
+            runs[method][seed] = scores
+    seeds = list(dict.fromkeys(s for own in runs.values() for s in own if s is not None))
+    made = []
+    for method, own in runs.items():
+        whole = own.get(None)
+        if whole is None and [*own] != seeds:
+            raise ValueError(f"expected {method!r} of the seeds {seeds}, found {[*own]}; train "
+                             "both methods with the same seeds")
+        each = {f"seed {seed}": own.get(seed, whole) for seed in seeds}
+        made.append(combine(each) if len(each) > 1 else next(iter((each or own).values())))
+    return tuple(made)
