@@ -57,7 +57,10 @@ def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
     name, own = config.teacher if upsampled else config.student, config.student_weights
     student = create_model(name, own, **config.model)
     if not own and config.start != "random":
-        student.init_from_teacher(teacher)
+        if upsampled:  # the same network: all of it
+            student.load_state_dict(teacher.state_dict())
+        else:
+            student.init_from_teacher(teacher)
     if upsampled:
         small = create_model(config.student, **config.model).image_size
         student = UpsampleBicubic(student, small)
