@@ -104,9 +104,9 @@ def _carry(source: Path, target: Path, how: dict[str, Any]) -> None:
     if dataset is None or isinstance(dataset, Shards):
         _copy(source, target)
         return
-    records = (dataset.encoded(i) for i in range(len(dataset)))
-    smaller = [(*(shrunk(image, **how.get("images", {})) for image in images), label)
-               for *images, label in records]
+    images = how.get("images")
+    smaller = [(*(shrunk(file, **images) if images else file for file in files), label)
+               for *files, label in map(dataset.encoded, range(len(dataset)))]
     (write_pairs if len(smaller[0]) == 3 else write_words)(target, smaller)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from kdltr.apps import timebox, training
 from kdltr.apps.command import main
-from kdltr.apps.timebox_plan import TimeboxError, read_plan
+from kdltr.apps.timebox_plan import read_plan
 from kdltr.results import Row, write_result
 
 ROOT = Path(__file__).parents[2]
@@ -283,18 +283,22 @@ def _texts(value):
     return [text for one in inner for text in _texts(one)]
 
 
-def test_figures_of_a_gpu_are_published_and_others_are_not(tmp_path, monkeypatch):
-    box, target = tmp_path / "box", tmp_path / "reference/gpu"
-    with pytest.raises(TimeboxError, match=r"expected .*bench\.json, found none"):
-        timebox.publish(box, target)
-    for card in (None, "a card"):
-        machine = {"cpu": "x", "cores": 1, "threads": 1, "memory": 1, "gpu": card}
-        monkeypatch.setattr("kdltr.results.environment.hardware", lambda found=machine: found)
-        write_result(box / "bench.json", [Row("bench", "parseq", "kdltr", "a", "b", 1.0, "ms")], {})
-        (box / "summary.json").write_text("{}\n")
-        if card is None:
-            with pytest.raises(TimeboxError, match="found those of a CPU"):
-                timebox.publish(box, target)
-    timebox.publish(box, target)
+def test_figures_of_a_gpu_are_published_and_others_are_not(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("KDLTR_ROOT", str(tmp_path))
+    box, target = tmp_path / "box", tmp_path / "results/reference/gpu"
+    publish = ["publish", "gpu", "--box", str(box)]
+    said = iter(["bench.json, found none", "found those of a CPU"])
+    for card in ("none yet", None, "a card"):
+        if card != "none yet":
+            machine = {"cpu": "x", "cores": 1, "threads": 1, "memory": 1, "gpu": card}
+            monkeypatch.setattr("kdltr.results.environment.hardware", lambda found=machine: found)
+            rows = [Row("bench", "parseq", "kdltr", "a", "b", 1.0, "ms")]
+            write_result(box / "bench.json", rows, {})
+            (box / "summary.json").write_text("{}\n")
+        if card == "a card":
+            assert main(publish) == 0
+        else:
+            assert main(publish) == 2 and next(said) in capsys.readouterr().err
+            assert not target.exists()
     assert json.loads((target / "bench.json").read_text())["hardware"]["gpu"] == "a card"
     assert (target / "timebox.json").read_text() == "{}\n"
