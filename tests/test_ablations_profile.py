@@ -44,7 +44,8 @@ def test_in_small_it_trains_a_job_a_seed_and_compares_all_words(tmp_path):
     small = tmp_path / "params/small_ablations"
     small.mkdir()
     rows = {name: given("training")["rows"][name] for name in ("default", "DLD", "upsampled")}
-    recipe = given("training")["recipe"] | {"epochs": 1, "batch_size": 16}
+    few = {"epochs": 1, "batch_size": 16, "start": "published"}
+    recipe = given("training")["recipe"] | few
     for name, content in (
         ("workflow", {"base": "textzoom_ablations", "verify": [], "report": False,
                       "runs": {"training": {"seeds": [1, 2]}}}),
