@@ -29,6 +29,11 @@ _ASIDE = ".aside"
 _HOST = socket.gethostname().replace(".", "_")
 
 
+def place(path: str | os.PathLike) -> Path:
+    """A path as people write it: ``~`` is their home, what is relative starts where one works."""
+    return Path(path).expanduser()
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path to write to; it becomes `path` when the block ends well.
@@ -42,7 +47,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         FileNotFoundError: the block wrote nothing.
         OSError: what writing, flushing or renaming raised (a full disk, for one).
     """
-    path = Path(path)
+    path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
     marker = f"{_HOST}-{os.getpid()}-{next(_counter)}"
