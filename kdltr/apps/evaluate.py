@@ -7,11 +7,11 @@ from argparse import Namespace
 
 import pandas as pd
 
-from kdltr.apps.read import checked_device
 from kdltr.data.loader import load_pairs
 from kdltr.data.opening import open_data
 from kdltr.evaluation.evaluate import PROTOCOL, Scores, UpsampleBicubic, combine, evaluate
 from kdltr.files import atomic_path
+from kdltr.models.devices import checked_device
 from kdltr.models.weights import load_recogniser
 
 LR_SIZE = (16, 64)

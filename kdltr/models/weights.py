@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from kdltr.charset import CHARSETS
 from kdltr.checkpoint import CheckpointError
 from kdltr.files import shipped
-from kdltr.models import Recogniser, create_model, list_models, nearest
+from kdltr.messages import nearest
+from kdltr.models import Recogniser, create_model, list_models
 
 WEIGHTS = shipped("weights")
 DEFAULT = "ppocr_ltr"  # what reads photographs best of what is shipped (README)

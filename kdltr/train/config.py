@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 
 from kdltr.generator import checked_effects
 from kdltr.losses import CTC_TARGETS, WEIGHTS
-from kdltr.models import list_models, nearest
+from kdltr.models import check_sizes
+from kdltr.settings import check_fields, check_names
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
@@ -26,12 +27,10 @@ class _Settings:
         """Build from a mapping such as a YAML file.
 
         Raises:
-            ValueError: an unknown key; the nearest known one is named.
+            ValueError: an unknown key, the nearest known one is named; or a value of another type
+                than the setting's.
         """
-        known = [setting.name for setting in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                raise ValueError(f"unknown setting {key!r}{nearest(key, known)}")
+        check_names((setting.name for setting in dataclasses.fields(cls)), values)
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -42,6 +41,12 @@ class _Settings:
         if not valid:
             raise ValueError(f"{setting} must be {expected}, found {getattr(self, setting)!r}")
 
+    def _at_least(self, least: int, *settings: str) -> None:
+        """Require it of those that are not None."""
+        for name in settings:
+            value = getattr(self, name)
+            self._require(name, value is None or value >= least, f"at least {least}")
+
 
 @dataclass(frozen=True)
 class DistillConfig(_Settings):
@@ -50,6 +55,21 @@ class DistillConfig(_Settings):
     A run is identified by ``output_dir``; started again with the same settings it goes on where it
     was.
     """
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "start": ("published", "fitted"),
+        "path_score": ("published", "log_normalised"),
+        "ctc_targets": CTC_TARGETS,
+        "labels": ("filtered", "published"),
+        "schedule": ("step", "one_cycle"),
+        "selection": ("validation", "published", "last"),
+        "words_of_tests": ("kept", "left_out"),
+        "hold_out": ("words", "scenes"),
+        "batches": ("shuffled", "by_length"),
+        "precision": ("no", "bf16"),
+        "compile": COMPILE,
+        "teacher_outputs": tuple(TEACHER_OUTPUTS),
+    }
 
     output_dir: str
     data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
@@ -98,29 +118,15 @@ class DistillConfig(_Settings):
     allow_other_threads: bool = False  # resume under another number of threads all the same
 
     def __post_init__(self) -> None:
-        for name in PARTS:
-            object.__setattr__(self, name, _paths(getattr(self, name)))
-        object.__setattr__(self, "selection_data", _paths(self.selection_data))
-        _check_model(self.teacher)
-        _check_model(self.student)
-        _check_choices(
-            self,
-            start=("published", "fitted"),
-            path_score=("published", "log_normalised"),
-            ctc_targets=CTC_TARGETS,
-            labels=("filtered", "published"),
-            schedule=("step", "one_cycle"),
-            selection=("validation", "published", "last"),
-            words_of_tests=("kept", "left_out"),
-            hold_out=("words", "scenes"),
-            batches=("shuffled", "by_length"),
-            precision=("no", "bf16"),
-            compile=COMPILE,
-            teacher_outputs=tuple(TEACHER_OUTPUTS),
-        )
-        for name in ("epochs", "batch_size", "accumulate", "validate_every", "checkpoint_every",
-                     "log_every", "decay_every"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in (*PARTS, "selection_data"):
+            object.__setattr__(self, name, _several(getattr(self, name)))
+        check_fields(self)
+        for name in (self.teacher, self.student):
+            check_sizes(name, self.model)
+        check_names(WEIGHTS, self.weights)
+        self._at_least(1, "epochs", "batch_size", "accumulate", "validate_every", "log_every",
+                       "checkpoint_every", "decay_every", "steps_per_epoch", "threads")
+        self._at_least(0, "seed", "learning_rate", "new_learning_rate", "clip", "teacher_budget")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._check_shares()
         if self.selection == "validation" and not self.validation:
@@ -147,6 +153,9 @@ class PretrainConfig(_Settings):
     Word ``i`` of the stream is a function of ``data_seed`` and ``i``, so that a run resumes at any
     step and no word is seen twice; shards are shuffled by ``seed`` and epoch.
     """
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "image": ("hr", "lr"), "precision": ("no", "bf16"), "compile": COMPILE}
 
     output_dir: str
     model: str = "parseq_nano"
@@ -178,33 +187,23 @@ class PretrainConfig(_Settings):
     minutes: float | None = None  # stop, resumably, after so long
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "effects", _several(self.effects))
+        check_fields(self)
         object.__setattr__(self, "effects", checked_effects(self.effects))
-        _check_model(self.model)
-        _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE)
-        self._require("augment", self.augment >= 0, "at least 0")
-        self._require("workers", self.workers >= 0, "at least 0")
-        self._require("validation_words", self.validation_words >= 1, "at least 1")
+        check_sizes(self.model, self.settings)
+        self._at_least(1, "steps", "batch_size", "validate_every", "checkpoint_every", "log_every",
+                       "validation_words", "threads")
+        self._at_least(0, "augment", "workers", "seed", "data_seed", "learning_rate", "clip",
+                       "weight_decay")
+        self._require("warmup", 0 <= self.warmup <= 1, "in [0, 1]")
         self._require("minutes", self.minutes is None or self.minutes > 0, "above 0, or None")
         made = {name: getattr(self, name) for name in ("split", "data_seed", "effects")}
         own = {field.name: field.default for field in dataclasses.fields(self)}
         if self.shards and (given := [name for name in made if made[name] != own[name]]):
             raise ValueError(f"shards have a split, seed and effects of their own, found "
                              f"{', '.join(given)} too; leave them out")
-        for name in ("steps", "batch_size", "validate_every", "checkpoint_every", "log_every"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
 
 
-def _paths(value: str | Path | list | tuple) -> tuple[str, ...]:
-    return (str(value),) if isinstance(value, str | Path) else tuple(str(path) for path in value)
-
-
-def _check_choices(config: _Settings, **known: tuple[str, ...]) -> None:
-    for name, choices in known.items():
-        value = getattr(config, name)
-        if value not in choices:
-            raise ValueError(f"{name}: unknown {value!r}{nearest(str(value), list(choices))}")
-
-
-def _check_model(name: str) -> None:
-    if name not in list_models():
-        raise ValueError(f"unknown model {name!r}{nearest(name, list_models())}")
+def _several(value: Any) -> Any:
+    """One path, or one name, stands for a list of it."""
+    return (value,) if isinstance(value, str | Path) else value
