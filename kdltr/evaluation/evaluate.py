@@ -11,7 +11,7 @@ import math
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 import torch
@@ -85,15 +85,28 @@ def evaluate(
     return score(frame, len(pairs.skipped))
 
 
+class _Trained(TypedDict):
+    weights: str  # of the teacher
+    student: str  # the name of its model
+    students: dict[str, str | None]  # weights by method; "": as initialised from the teacher
+
+
+class Trained(_Trained, total=False):
+    """A teacher's weights and those of its students, of which the first is the one of interest."""
+
+    sizes: dict[str, Any]  # of all of them, where they differ from the names'
+
+
+Recognisers = dict[str, Trained]  # by the teacher's name
+
+
 def load_readers(
-    recognisers: Mapping[str, Mapping[str, Any]], device: str | torch.device = "cpu"
+    recognisers: Recognisers, device: str | torch.device = "cpu"
 ) -> dict[str, dict[str, Recogniser]]:
     """Teacher, teacher after bicubic upsampling, and students of every recogniser.
 
     Args:
-        recognisers: by the teacher's name: `weights` (a file), `student` (its name), `students`
-            (weights by method, the one of interest first; "" is as initialised from the teacher)
-            and, where they differ from the names', `sizes`.
+        recognisers: what was trained, and where its weights are.
         device: where they go.
 
     Returns:
@@ -187,7 +200,9 @@ __all__ = [
     "PROTOCOL",
     "Interval",
     "McNemar",
+    "Recognisers",
     "Scores",
+    "Trained",
     "UpsampleBicubic",
     "combine",
     "evaluate",
