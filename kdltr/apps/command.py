@@ -57,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 2, after one line on stderr, where something can be mended by who typed the command.
     """
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text, nor terminals UTF-8
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             return _run(parse(sys.argv[1:] if arguments is None else arguments))
@@ -70,8 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if hasattr(sys.stdout, "reconfigure"):  # file names need not be text
-        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("kdltr").setLevel(logging.INFO)
     module, _, function = options.does.partition(":")

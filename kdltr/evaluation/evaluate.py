@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdltr.charset import DIGITS_FIRST36
 from kdltr.data.loader import WordPairs, load_pairs
 from kdltr.evaluation.scores import (
     PROTOCOL,
@@ -73,6 +74,10 @@ def evaluate(
                 f"expected a confidence in [0, 1] for image {index} ({pairs.words[index]!r}), "
                 f"found {reading.confidence}; the weights of the model hold non-finite numbers"
             )
+    lost = [word for word in pairs.words if DIGITS_FIRST36.unread(word)]
+    if lost:
+        log.warning("%d of %d labels hold letters that are not compared, being none of [0-9a-z]; "
+                    "the first: %r", len(lost), len(pairs), lost[0])
     if pairs.skipped:
         log.warning("n is %d: %d damaged records were left out", len(pairs), len(pairs.skipped))
     frame = pd.DataFrame({

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kdltr.charset import CHARSETS
+from kdltr.charset import CHARSETS, Charset
 from kdltr.messages import nearest
 from kdltr.models.abinet import ABINet, ABINetConfig, ABINetVision
 from kdltr.models.base import Recogniser
@@ -104,10 +104,19 @@ def create_model(name: str, checkpoint: str | Path | None = None, **config: Any)
         ValueError: an unknown name or an unknown key of ``config``; the nearest known is named.
         kdltr.checkpoint.CheckpointError: the file cannot be read or does not fit the model.
     """
-    model = _REGISTRY[check_model(name)].build(name, check_sizes(name, config))
+    made = check_sizes(name, config)
+    model = _REGISTRY[name].build(name, made)
+    model.sizes = _differing(made, _REGISTRY[name].config)
     if checkpoint is not None:
         model.load(checkpoint)
     return model
+
+
+def _differing(made: Any, usual: Any) -> dict[str, Any]:
+    """Sizes that the name does not say, as JSON has them."""
+    values = {field.name: getattr(made, field.name) for field in fields(made)}
+    return {key: value.name if isinstance(value, Charset) else value
+            for key, value in values.items() if value != getattr(usual, key)}
 
 
 def check_model(name: str) -> str:
