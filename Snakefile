@@ -6,11 +6,14 @@
 # (kdltr/workflow/keys.py); file times mean nothing in a clone, hence `ancient`. Checkpoints and
 # partial notebooks are no declared outputs: Snakemake deletes those of a job that fails.
 
+import shlex
 import sys
+from pathlib import Path
 
 from kdltr.workflow.plan import load_plan
 
-plan = load_plan(config.get("profile", "quick"))
+# "params/2024" is a text, where Snakemake takes "2024" for a number.
+plan = load_plan(Path(str(config.get("profile", "quick"))).name)
 python = sys.executable
 
 
@@ -33,7 +36,7 @@ for run in plan.runs:
             run.outputs,
         params:
             key=run.key,
-            files=" ".join(f"-f {path}" for path in run.parameter_files),
+            files=shlex.join(part for path in run.parameter_files for part in ("-f", path)),
             seed="" if run.seed is None else f"-p seeds '[{run.seed}]'",
             label=run.label,
             name=run.name,
@@ -45,9 +48,10 @@ for run in plan.runs:
         resources:
             gpu=run.gpu,
         shell:
-            "exec {python:q} -m kdltr notebook {input.notebook} {params.executed} {params.files}"
-            " {params.seed} -p output_dir {params.folder} -p run {params.name} --label {params.label:q}"
-            " --threads {params.threads} --record {params.folder}/.workflow/jobs/{params.name}.json"
+            "exec {python:q} -m kdltr notebook {input.notebook:q} {params.executed:q}"
+            " {params.files} {params.seed} -p output_dir {params.folder:q} -p run {params.name:q}"
+            " --label {params.label:q} --threads {params.threads}"
+            " --record {params.folder:q}/.workflow/jobs/{params.name:q}.json"
 
 
 if plan.report:
@@ -60,4 +64,4 @@ if plan.report:
         params:
             key=plan.report_key,
         shell:
-            "exec {python:q} -m kdltr report {plan.profile}"
+            "exec {python:q} -m kdltr report {plan.profile:q}"

@@ -7,6 +7,7 @@ checkpoints, so a classifier's columns can be loaded as they are.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,9 +60,14 @@ class Charset:
         return {character: i for i, character in enumerate(self.characters, start=1)}
 
     def filter(self, word: str) -> str:
-        """``word`` without the characters this set lacks (lower-cased first if ``lower``)."""
-        word = word.lower() if self.lower else word
+        """``word``, folded, without the characters this set lacks (lower-cased if ``lower``)."""
+        word = fold(word).lower() if self.lower else fold(word)
         return "".join(character for character in word if character in self._ids)
+
+    def unread(self, word: str) -> str:
+        """The letters and digits of ``word``, folded, that this set lacks."""
+        word = fold(word).lower() if self.lower else fold(word)
+        return "".join(c for c in word if c.isalnum() and c not in self._ids)
 
     def encode(
         self, words: Sequence[str], steps: int | None = None, unknown: str = "error"
@@ -151,6 +157,13 @@ ASCII94 = Charset(
 CHARSETS = {charset.name: charset for charset in (ALNUM36, DIGITS_FIRST36, ASCII94)}
 
 
+def fold(word: str) -> str:
+    """``word`` in its compatibility form (NFKD) without marks: "café" and "ｃａｆｅ" as "cafe"."""
+    if word.isascii():
+        return word
+    return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+
+
 def alphanumeric_lower(word: str) -> str:
-    """``word`` as accuracies compare it: lower case, only [0-9a-z] (paper §4.1)."""
-    return re.sub("[^0-9a-z]", "", word.lower())
+    """``word`` as accuracies compare it: folded, lower case, only [0-9a-z] (paper §4.1)."""
+    return re.sub("[^0-9a-z]", "", fold(word).lower())

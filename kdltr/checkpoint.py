@@ -14,16 +14,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from kdltr.files import atomic_path
+from kdltr.files import atomic_path, place
+from kdltr.messages import kind_of
 
 # Where the released files keep the model, and what data-parallel wrappers put before each name.
 _CONTAINERS = ("state_dict_G", "model", "state_dict")
-_PREFIXES = ("module.", "model.")
+_PREFIXES = ("module.", "model.")  # and torch.compile's, of parts too
+_COMPILED = "_orig_mod."
+
+
+def _numpy_plain() -> list[Any]:
+    """What NumPy's numbers and arrays are pickled with: values, which cannot run code."""
+    scalar, array = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
+    known = [(function, f"numpy.{core}.multiarray.{function.__name__}")
+             for core in ("core", "_core") for function in (scalar, array)]
+    return [*known, np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bhilqBHILQefdSU"}]
 
 
 class CheckpointError(RuntimeError):
@@ -34,32 +45,49 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a file, whatever its layout.
 
     Read are safetensors, and torch files that hold a bare state dict or one under ``model``
-    (ABINet, MATRN), ``state_dict`` or ``state_dict_G`` (the published students), with names that
-    may start with ``module.`` or ``model.``.
+    (ABINet, MATRN), ``state_dict`` or ``state_dict_G`` (the published students), whatever the
+    file's suffix. Names may start with ``module.`` and ``model.`` in any order and number, and have
+    ``_orig_mod.`` anywhere.
 
     Raises:
-        CheckpointError: no such file, a damaged one, one with code in it, or no tensors.
+        CheckpointError: no such file, one that is no weights, a damaged one, one with code in it,
+            no tensors, or numbers that are none.
     """
-    path = Path(path)
+    path = place(path)
     if not path.is_file():
         raise CheckpointError(
             f"no checkpoint at {path}; data/README.md says where released weights are to be had"
         )
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_state(path)
-    for container in _CONTAINERS:
-        if isinstance(content.get(container), Mapping):
-            content = content[container]
-            break
+    content = _read_safetensors(path) if is_safetensors(path) else read_state(path)
+    while inner := [content[name] for name in _CONTAINERS
+                    if isinstance(content.get(name), Mapping)]:
+        content = inner[0]
     state = {name: value for name, value in content.items() if isinstance(value, Tensor)}
     if not state:
         raise CheckpointError(
             f"{path} holds no weights: expected a state dict, bare or under one of "
             f"{', '.join(_CONTAINERS)}; found the keys {list(content)[:5]}"
         )
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
+    state = {str(name).replace(_COMPILED, ""): value for name, value in state.items()}
+    while found := [prefix for prefix in _PREFIXES
+                    if all(name.startswith(prefix) for name in state)]:
+        state = {name.removeprefix(found[0]): value for name, value in state.items()}
+    broken = [name for name, value in state.items()
+              if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{path}: expected numbers, found NaN or infinity in {len(broken)} of {len(state)} "
+            f"entries, the first {broken[0]!r}: the training diverged, or the copy is damaged; "
+            "take earlier weights, or get the file again"
+        )
     return state
+
+
+def is_safetensors(path: str | Path) -> bool:
+    """Whether a file is laid out so, by its first bytes: a length, then JSON."""
+    with place(path).open("rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") < 10**9
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
@@ -116,8 +144,9 @@ def save_weights(
         name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
         for name, value in model.state_dict().items()
     }
+    sizes = getattr(model, "sizes", {})  # of kdltr.models: those that the name does not say
     header = {key: value if isinstance(value, str) else json.dumps(value)
-              for key, value in metadata.items()}
+              for key, value in (({"config": sizes} if sizes else {}) | dict(metadata)).items()}
     with atomic_path(path) as temporary:
         save_file(state, temporary, header)
 
@@ -134,8 +163,11 @@ def read_state(path: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is damaged, or holds more than tensors and plain values.
     """
+    path = place(path)
+    _check_layout(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_numpy_plain()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is refused: expected tensors and plain values, found something else, which "
@@ -149,6 +181,23 @@ def read_state(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds {type(content).__name__}; expected a state dict")
     return dict(content)
+
+
+def _check_layout(path: Path) -> None:
+    """Raise CheckpointError unless the file looks like one of torch's."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    found = kind_of(start)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith("data.pkl") for name in names):
+            return
+        found = f"a zip archive of {', '.join(names[:3])}; unpack it"
+    elif start[:1] == b"\x80" or start[:4] == b"PK\x03\x04":  # a pickle, or a file cut short
+        return
+    raise CheckpointError(f"{path} cannot be read as weights: expected safetensors or a torch "
+                          f"file, found {found}; get the file again from where it is published")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ checkpoint. Everything is written under a temporary name beside its target (rena
 only within one file system), flushed to the disk, and then renamed over it.
 """
 
+import errno
 import glob
 import itertools
 import json
@@ -12,6 +13,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,14 +21,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from kdltr.messages import is_message
+
 PROGRESS = "KDLTR_PROGRESS"  # environment variable: the file a notebook's log lines go to
 ROOT = "KDLTR_ROOT"  # environment variable: overrides the repository root (tests)
+
+# What file systems answer that lack fsync or flock: network drives, those of some containers.
+NO_SUCH_CALL = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 PACKAGE = Path(__file__).resolve().parent
 
 _counter = itertools.count()
 _ASIDE = ".aside"
 _HOST = socket.gethostname().replace(".", "_")
+
+
+def place(path: str | os.PathLike) -> Path:
+    """A path as people write it: ``~`` is their home, what is relative starts where one works."""
+    return Path(path).expanduser()
 
 
 @contextmanager
@@ -42,7 +54,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         FileNotFoundError: the block wrote nothing.
         OSError: what writing, flushing or renaming raised (a full disk, for one).
     """
-    path = Path(path)
+    path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
     marker = f"{_HOST}-{os.getpid()}-{next(_counter)}"
@@ -83,7 +95,11 @@ def _flush(path: Path) -> None:
     files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
     for file in files:
         with open(file, "rb") as handle:
-            os.fsync(handle.fileno())
+            try:
+                os.fsync(handle.fileno())
+            except OSError as error:
+                if error.errno not in NO_SUCH_CALL:
+                    raise
 
 
 def _flush_directory(path: Path) -> None:
@@ -185,7 +201,8 @@ def repository_root() -> Path:
 def setup() -> Path:
     """First call of every notebook: work from the repository root, log where it is wanted.
 
-    In a batch run the log lines of `kdltr` go to the file the wrapper follows; in JupyterLab
+    From here on an error that says what to mend is shown in one line, without a traceback. In a
+    batch run the log lines of `kdltr` go to the file the wrapper follows; in JupyterLab
     nothing is configured, so that a compared cell writes nothing to stderr.
 
     Returns:
@@ -201,7 +218,17 @@ def setup() -> Path:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+    if "IPython" in sys.modules and (shell := sys.modules["IPython"].get_ipython()):
+        shell.set_custom_exc((Exception,), _say)
     return root
+
+
+def _say(shell: Any, kind: type, error: Exception, trace: Any, tb_offset: int | None = None):
+    """In a notebook: an error that says what to mend in one line, others with their traceback."""
+    if is_message(error):
+        shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])
+    else:
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
 
 
 class MissingExtra(ImportError):

@@ -11,7 +11,7 @@ import yaml
 from kdltr.generator.synthetic import write_textzoom_like
 from kdltr.results import read_result
 from kdltr.train import DistillConfig
-from kdltr.workflow.notebook import read_parameters
+from kdltr.workflow.parameters import read_parameters
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "params/textzoom_ablations"

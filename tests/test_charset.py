@@ -12,6 +12,7 @@ from kdltr.charset import (
     DIGITS_FIRST36,
     Charset,
     alphanumeric_lower,
+    fold,
     frames_needed,
 )
 
@@ -45,7 +46,7 @@ def test_unknown_characters():
     ids, lengths = ALNUM36.encode(["a-b"], unknown="end")
     assert ids.tolist() == [[1, 0, 2, 0]] and lengths.tolist() == [4]
     assert ALNUM36.filter("A-b c!") == "abc"
-    assert ASCII94.filter("café 5€") == "caf5"
+    assert ASCII94.filter("café 5€") == "cafe5"
     with pytest.raises(ValueError, match="'error' or 'end'"):
         ALNUM36.encode(["a"], unknown="drop")
 
@@ -86,7 +87,18 @@ def test_logits_of_another_charset_are_refused():
 
 
 def test_evaluation_normaliser():
-    assert alphanumeric_lower("Ab-C 9!é") == "abc9"
+    assert alphanumeric_lower("Ab-C 9!") == "abc9"
+
+
+@pytest.mark.parametrize(("word", "plain"), [
+    ("Ca\u0301fé", "Cafe"), ("ＡＢ１", "AB1"), ("ﬁsh", "fish"), ("№²", "No2"), ("İ", "I"),
+    ("straße", "straße"), ("東京", "東京"), ("it's", "it's"),
+])
+def test_compatibility_forms_are_folded(word, plain):
+    assert fold(word) == plain
+    known = "".join(c for c in plain if c in ASCII94.characters)
+    assert ASCII94.filter(word) == known and alphanumeric_lower(word) == ALNUM36.filter(plain)
+    assert ASCII94.unread(word) == "".join(c for c in plain if not c.isascii())
 
 
 def test_pickles_and_compares():

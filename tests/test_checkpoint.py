@@ -1,5 +1,6 @@
 """Checkpoints: every released layout, and everything that can be wrong with a file."""
 
+import json
 import pickle
 import re
 
@@ -40,7 +41,9 @@ def test_released_layouts(model, tmp_path, prefix, container):
 def test_safetensors_round_trip(model, tmp_path, half):
     save_weights(model, tmp_path / "w.safetensors", {"model": "parseq_nano", "step": 7}, half)
     with safe_open(tmp_path / "w.safetensors", "pt") as file:
-        assert file.metadata() == {"model": "parseq_nano", "step": "7"}
+        found = file.metadata()
+    assert json.loads(found.pop("config")) == TOY  # sizes that the name does not say
+    assert found == {"model": "parseq_nano", "step": "7"}
     other = create_model("parseq_nano", tmp_path / "w.safetensors", **TOY)
     for name, value in model.state_dict().items():
         assert other.state_dict()[name].dtype == torch.float32

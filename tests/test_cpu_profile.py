@@ -7,7 +7,7 @@ import yaml
 
 from kdltr.generator import EFFECTS
 from kdltr.train import PretrainConfig
-from kdltr.workflow.notebook import check_parameters
+from kdltr.workflow.parameters import check_parameters
 from kdltr.workflow.plan import load_plan
 from tests.test_paper import CROSS_ENTROPY, config_of, parameters_of
 

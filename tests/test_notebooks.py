@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from kdltr.workflow import plan
-from kdltr.workflow.notebook import check_parameters
+from kdltr.workflow.parameters import check_parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -161,7 +161,7 @@ threads: 1
     ("notebooks", "from kdltr.results.figures import plots"),
     ("notebooks", "from kdltr.apps import lab; lab.reader(None, None, {})"),
     ("notebooks", "from kdltr.results import write_result; write_result('x.json', [], {})"),
-    ("notebooks", "from kdltr.workflow import notebook; notebook.check_parameters('x', {})"),
+    ("notebooks", "from kdltr.workflow import notebook; notebook.run_notebook('x', 'y', {})"),
     ("peers", "from kdltr.evaluation.peers import load_peer; load_peer('rapidocr')"),
     ("export", "from kdltr.models.onnx import session; session('x.onnx')"),
 ])

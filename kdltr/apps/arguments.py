@@ -21,7 +21,8 @@ def read(parser: ArgumentParser) -> str:
 
     kdltr read --json crops/*.png
     """
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image of one word")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image of one word, written "
+                        "from left to right: turn others first")
     parser.add_argument("--weights", metavar="WEIGHTS", help="a file, or the name of shipped ones; "
                         "default: ppocr_ltr, a student for photographs")
     _model(parser)

@@ -13,9 +13,9 @@ from functools import partial
 import torch
 
 from kdltr import bench
-from kdltr.apps.read import checked_device
 from kdltr.bench import feeding
 from kdltr.data.shards import Shards
+from kdltr.models.devices import checked_device
 from kdltr.results import Row, write_result
 
 # In the order of what a run that is cut off should have.

@@ -13,12 +13,11 @@ import inspect
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from kdltr.apps import arguments as takes
-from kdltr.files import PACKAGE
+from kdltr.messages import is_message
 
 # Who does it: a function of a module beside this one, or nobody, where commands follow.
 COMMANDS = {
@@ -59,6 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 2, after one line on stderr, where something can be mended by who typed the command.
     """
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text, nor terminals UTF-8
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             return _run(parse(sys.argv[1:] if arguments is None else arguments))
@@ -72,8 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if hasattr(sys.stdout, "reconfigure"):  # file names need not be text
-        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("kdltr").setLevel(logging.INFO)
     module, _, function = options.does.partition(":")
@@ -82,22 +82,10 @@ def _run(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except Exception as error:
-        if not _is_a_message(error):
+        if not is_message(error):
             raise
         sys.stderr.write(f"{options.prog}: {error}\n")
         return 2
-
-
-def _is_a_message(error: Exception) -> bool:
-    """Whether an error says what to mend, and is no fault of the program.
-
-    So are errors of kdltr's own classes, of the file system, and bad values that kdltr's own code
-    has found: those from deeper down keep their traceback.
-    """
-    if isinstance(error, OSError) or type(error).__module__.startswith("kdltr."):
-        return True
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, ValueError) and innermost.startswith(f"{PACKAGE}{os.sep}")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

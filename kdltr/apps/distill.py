@@ -48,11 +48,7 @@ def read_settings(file: str, changes: Sequence[str] = ()) -> DistillConfig:
     if "output_dir" not in settings:
         raise SettingsError(f"expected output_dir in {file}, where the run is to lie, found none; "
                             "add a line `output_dir: runs/mine`")
-    try:
-        return DistillConfig.from_dict(settings)
-    except TypeError as error:  # a text where a number belongs
-        raise SettingsError(f"{file}: a value is of another type than its setting: {error}; YAML "
-                            "reads 1e-3 as text: write 1.0e-3") from error
+    return DistillConfig.from_dict(settings)
 
 
 def _mapping(text: str, where: str) -> dict:

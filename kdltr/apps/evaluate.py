@@ -7,7 +7,6 @@ from argparse import Namespace
 
 import pandas as pd
 
-from kdltr.apps.read import checked_device
 from kdltr.evaluation.evaluate import (
     PROTOCOL,
     Scores,
@@ -17,6 +16,7 @@ from kdltr.evaluation.evaluate import (
     load_for,
 )
 from kdltr.files import atomic_path
+from kdltr.models.devices import checked_device
 from kdltr.models.weights import load_recogniser
 
 LR_SIZE = (16, 64)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 
 from kdltr.charset import Reading
 from kdltr.data.corruptions import gaussian_blur, gaussian_noise, resolution
-from kdltr.data.images import encode_png, read_image, resize
+from kdltr.data.images import encode_png, image_files, read_image, resize
 from kdltr.data.records import ImageError
 from kdltr.evaluation.attention import attend, judged, overlay
 from kdltr.evaluation.evaluate import UpsampleBicubic
@@ -69,6 +70,25 @@ class Seen:
     image: np.ndarray
     reading: Reading
     maps: np.ndarray
+
+
+def words_in(folder: str | os.PathLike) -> dict[str, Word]:
+    """The images in a folder by their names; what cannot be read is printed, a line each.
+
+    Raises:
+        ImageError: no such folder, or no image in it that can be read.
+    """
+    words, problems = {}, []
+    for path in image_files(folder):
+        try:
+            words[path.name] = Word(read_image(path))
+        except ImageError as error:
+            problems.append(str(error))
+            print(f"left out: {error}")
+    if not words:
+        raise ImageError(f"{folder}: expected an image that can be read, found none of "
+                         f"{len(problems)}; the first: {problems[0]}")
+    return words
 
 
 def degrade(
@@ -159,15 +179,19 @@ def reader(
         shown.value = page(read_word(teacher, student, word.image, **settings), word.label)
 
     def take(change: Mapping[str, Any]) -> None:
-        problem.value = ""
+        problems = []
         for file in change["new"]:
+            name = file["name"]
             try:
-                words[file["name"]] = Word(read_image(bytes(file["content"])))
+                words[name] = Word(read_image(bytes(file["content"])))
             except ImageError as error:
-                problem.value = html.escape(str(error))
-            else:
-                choice.options = list(words)
-                choice.value = file["name"]
+                problems.append(html.escape(f"{name}: {error}"))
+                continue
+            shown_already = choice.value == name
+            choice.options, choice.value = list(words), name
+            if shown_already:  # of the earlier file of this name: nothing has changed for the list
+                update()
+        problem.value = "<br>".join(problems)
 
     for control in (choice, *sliders.values()):
         control.observe(update, "value")

@@ -9,9 +9,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from kdltr.apps import timebox, timebox_plan
-from kdltr.files import repository_root, write_text
+from kdltr.files import place, repository_root, write_text
 from kdltr.workflow import engine, tidy
-from kdltr.workflow.notebook import NotebookError, read_parameters, run_notebook
+from kdltr.workflow.notebook import run_notebook
+from kdltr.workflow.parameters import NotebookError, declarations, read_parameters
 
 TERMINATED = 143  # what a shell reports of a program that was asked to end
 LARGE = 8 * 10**6  # bytes of a page: a phone takes its time, and a repository keeps every version
@@ -100,10 +101,11 @@ def clean(options: Namespace) -> int:
 def notebook(options: Namespace) -> int:
     """Execute a notebook; returns 1 if a cell failed."""
     try:
-        parameters = read_parameters(options.files, options.pairs)
+        declared = declarations(place(options.source))
+        parameters = read_parameters(options.files, options.pairs, declared)
         run_notebook(options.source, options.target, parameters, options.label, options.threads,
                      options.record)
     except NotebookError as error:
-        sys.stderr.write(f"{options.prog}: {error}\n")
+        sys.stderr.write(f"{options.prog}: error: {error}\n")
         return error.status
     return 0

@@ -15,6 +15,7 @@ from kdltr.charset import Reading
 from kdltr.data.images import read_image, resize
 from kdltr.data.records import ImageError
 from kdltr.models import Recogniser
+from kdltr.models.devices import checked_device
 from kdltr.models.weights import DEFAULT, load_recogniser
 
 
@@ -61,19 +62,6 @@ def command(options: Namespace) -> int:
             sys.stdout.write(f"{path}\t{result.text}\t{result.confidence:.3f}\n")
         sys.stdout.flush()
     return 1 if failed else 0
-
-
-def checked_device(name: str) -> torch.device:
-    """A device of this machine.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"expected a device of this machine, found {name!r} "
-                         f"({str(error).splitlines()[0]}); use --device cpu") from error
 
 
 def _read(model: Recogniser, images: list[np.ndarray]) -> list[Reading]:

@@ -1,9 +1,10 @@
 """LMDB handles: one read-only environment a file and process, opened when first needed.
 
 LMDB 3 refuses to open a file twice in one process, and counts a handle inherited by a forked
-child as one. So every data set shares the handles kept here, by real path, and a process that
-finds handles of its parent closes its copies of them and opens its own. Nothing is locked: the
-files are only read, and writing always makes a new file (`kdltr.data.lmdb.write_pairs`).
+child as one. So every data set shares the handles kept here, by the file that is meant, whatever
+path leads to it, and a process that finds handles of its parent closes its copies of them and opens
+its own. Nothing is locked: the files are only read, and writing always makes a new file
+(`kdltr.data.lmdb.write_pairs`).
 """
 
 import os
@@ -13,9 +14,11 @@ from pathlib import Path
 import lmdb
 
 from kdltr.data.records import DataError
+from kdltr.files import place
 
-# real path -> (pid, (inode, mtime, size), environment)
-_open: dict[str, tuple[int, tuple[int, int, int], lmdb.Environment]] = {}
+# device and inode -> pid, modification time and size, environment
+_open: dict[tuple[int, int], tuple[int, tuple[int, int], lmdb.Environment]] = {}
+_last: dict[str, tuple[int, int]] = {}  # real path -> device and inode of what lay there last
 _guard = threading.Lock()
 
 
@@ -35,7 +38,7 @@ def data_file(path: str | os.PathLike) -> Path:
     Raises:
         DataError: there is none, or it is empty.
     """
-    path = Path(path)
+    path = place(path)
     if not path.exists():
         raise DataError(f"{path}: expected an LMDB, found nothing there; check the path, or see "
                         "data/README.md for where to get the data and where to put it")
@@ -57,32 +60,39 @@ def environment(path: str | os.PathLike) -> lmdb.Environment:
         DataError: missing, empty, damaged or cut short, or opened elsewhere in this process.
     """
     file = data_file(path)
-    real = os.path.realpath(path)
     status = file.stat()
-    identity = (status.st_ino, status.st_mtime_ns, status.st_size)
+    key, identity = (status.st_dev, status.st_ino), (status.st_mtime_ns, status.st_size)
     with _guard:
-        pid, known, handle = _open.get(real, (None, None, None))
+        before = _last.get(os.path.realpath(file), key)
+        _last[os.path.realpath(file)] = key
+        if before != key:  # another file has taken its place
+            _drop(before)
+        pid, known, handle = _open.get(key, (None, None, None))
         if pid == os.getpid() and known == identity:
             return handle
-        if handle is not None:
-            del _open[real]
-            handle.close()
-        handle = _open_file(real, file, status.st_size)
-        _open[real] = (os.getpid(), identity, handle)
+        _drop(key)
+        handle = _open_file(file, status.st_size)
+        _open[key] = (os.getpid(), identity, handle)
         return handle
 
 
 def close(path: str | os.PathLike) -> None:
     """Close the environment of `path`, if this process has one; the next read opens it again."""
+    path = place(path)
+    file = path / "data.mdb" if path.is_dir() else path
     with _guard:
-        _, _, handle = _open.pop(os.path.realpath(path), (None, None, None))
-        if handle is not None:
-            handle.close()
+        _drop(_last.pop(os.path.realpath(file), None))
 
 
-def _open_file(real: str, file: Path, size: int) -> lmdb.Environment:
+def _drop(key: tuple[int, int] | None) -> None:
+    _, _, handle = _open.pop(key, (None, None, None))
+    if handle is not None:
+        handle.close()
+
+
+def _open_file(file: Path, size: int) -> lmdb.Environment:
     try:
-        handle = lmdb.open(real, subdir=os.path.isdir(real), readonly=True, lock=False,
+        handle = lmdb.open(os.path.realpath(file), subdir=False, readonly=True, lock=False,
                            create=False, readahead=False, max_readers=1)
     except lmdb.Error as error:
         if "already open" in str(error):

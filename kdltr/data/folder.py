@@ -6,6 +6,7 @@ columns `name` and `label`; a column `subset` is kept. In a folder of pairs, `na
 """
 
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,21 +20,21 @@ from kdltr.data.records import (
     RecordError,
     Word,
 )
-from kdltr.files import atomic_path
+from kdltr.files import atomic_path, place
 
 LABELS = "labels.tsv"
 
 
 def is_folder(path: str | os.PathLike) -> bool:
     """Whether `path` is a folder of images with labels (else it is taken for an LMDB)."""
-    return (Path(path) / LABELS).is_file()
+    return (place(path) / LABELS).is_file()
 
 
 class _Folder:
     suffixes: tuple[str, ...]
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = place(path)
         rows = _read_labels(self.path / LABELS)
         self.names = [row["name"] for row in rows]
         self.labels = [row["label"] for row in rows]
@@ -51,7 +52,7 @@ class _Folder:
 
     def files(self, index: int) -> list[Path]:
         """The image files of record `index`."""
-        return [self.path / f"{self.names[index]}{suffix}" for suffix in self.suffixes]
+        return [_spelt(self.path / f"{self.names[index]}{suffix}") for suffix in self.suffixes]
 
     def _bytes(self, index: int) -> list[bytes]:
         try:
@@ -81,7 +82,7 @@ class PairFolder(_Folder):
     @staticmethod
     def holds(path: str | os.PathLike) -> bool:
         """Whether the folder at `path` holds pairs rather than single words."""
-        return any(Path(path).glob("*.hr.png"))
+        return any(place(path).glob("*.hr.png"))
 
     def __getitem__(self, index: int) -> Pair:
         return Pair(*self._decoded(index))
@@ -124,6 +125,15 @@ def write_folder(path: str | os.PathLike, records: Iterable[Pair | Word]) -> int
             lines.append(f"{stem if len(images) == 2 else names[0]}\t{label}")
         (temporary / LABELS).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     return len(lines) - 1
+
+
+def _spelt(file: Path) -> Path:
+    """The file, or one whose name looks the same: "é" is one character, or two (macOS)."""
+    if file.name.isascii() or file.exists():
+        return file
+    wanted = unicodedata.normalize("NFC", file.name)
+    return next((other for other in file.parent.glob("*")
+                 if unicodedata.normalize("NFC", other.name) == wanted), file)
 
 
 def _read_labels(file: Path) -> list[dict[str, str]]:

@@ -9,7 +9,6 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import lmdb
 import numpy as np
@@ -25,7 +24,7 @@ from kdltr.data.records import (
     RecordError,
     Word,
 )
-from kdltr.files import atomic_path
+from kdltr.files import atomic_path, place
 
 _FIRST_MAP_SIZE = 64 << 20  # bytes; doubled as needed, and only pages in use reach the disk
 _RECORDS_A_COMMIT = 1000
@@ -39,7 +38,7 @@ class _Records:
 
     def __init__(self, path: str | os.PathLike):
         data_file(path)  # a wrong path fails here; the LMDB itself is opened at the first read
-        self.path = Path(path)
+        self.path = place(path)
         self._count: int | None = None
 
     def __reduce__(self):

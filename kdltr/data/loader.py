@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kdltr.charset import MAX_LENGTH, Charset, frames_needed
+from kdltr.charset import MAX_LENGTH, Charset, fold, frames_needed
 from kdltr.data.images import resize
 from kdltr.data.opening import open_pairs, open_words
 from kdltr.data.records import DataError, RecordError, Word
@@ -171,10 +171,12 @@ def select_labels(
 ) -> tuple[list[int], list[str], dict[str, int]]:
     """Training labels from the words of the data.
 
-    "filtered" drops characters the charset lacks, as the evaluation does, and leaves out words
-    that are then empty or longer than `longest`. "published" keeps every word as it is, for
-    `charset.encode(words, unknown="end")`: there an unknown character becomes an end token inside
-    the word, and a word longer than `longest` loses its end token.
+    "filtered" folds characters to their compatibility forms without marks ("café" is "cafe"), drops
+    signs that the charset lacks, as the evaluation does, and leaves out words with letters or
+    digits that it lacks (counted in a warning), and those then empty or longer than `longest`.
+    "published" keeps every word as it is, for `charset.encode(words, unknown="end")`: there an
+    unknown character becomes an end token inside the word, and a word longer than `longest` loses
+    its end token.
 
     A recogniser that reads by CTC has so many `frames`; a word that needs more
     (`kdltr.charset.frames_needed`) counts as too long. None for others.
@@ -189,13 +191,17 @@ def select_labels(
     """
     if mode not in ("published", "filtered"):
         raise ValueError(f"labels: expected 'published' or 'filtered', found {mode!r}")
-    kept, cleaned = [], []
+    kept, cleaned, lost = [], [], []
     report = dict.fromkeys(("total", "kept", "outside_charset", "empty", "too_long"), 0)
     report["total"] = len(words)
     for index, word in enumerate(words):
         known = charset.filter(word)
         label = known if mode == "filtered" else word
-        report["outside_charset"] += len(known) != len(word.lower() if charset.lower else word)
+        shown = fold(word) if mode == "filtered" else word
+        report["outside_charset"] += known != (shown.lower() if charset.lower else shown)
+        if mode == "filtered" and charset.unread(word):
+            lost.append(word)
+            continue
         report["empty"] += not label
         too_long = len(label) > longest or (bool(frames) and frames_needed(label) > frames)
         report["too_long"] += too_long
@@ -203,6 +209,9 @@ def select_labels(
             kept.append(index)
             cleaned.append(label)
     report["kept"] = len(kept)
+    if lost:
+        log.warning("left out %d of %d words whose labels hold letters that charset %s lacks; the "
+                    "first: %r", len(lost), len(words), charset.name, lost[0])
     if not kept:
         raise DataError(f"expected words of 1 to {longest} characters of charset {charset.name}, "
                         f"found none among {len(words)} (first: {list(words[:3])}); use another "

@@ -4,7 +4,6 @@
 `kdltr data verify NAME`; without a name it prints a table of all.
 """
 
-import difflib
 import hashlib
 import json
 import logging
@@ -20,6 +19,7 @@ from kdltr.data.hashes import label_hash
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
 from kdltr.files import repository_root, shipped, write_json
+from kdltr.messages import nearest
 
 log = logging.getLogger(__name__)
 VERIFIED = "verified.json"  # git-ignored: sha256 of what this machine has, by name
@@ -187,9 +187,8 @@ def table(
 def _entry(name: str) -> Entry:
     entries = read_manifest()
     if name not in entries:
-        near = difflib.get_close_matches(name, entries, n=3, cutoff=0.4)
-        raise KeyError(f"expected a name of data/manifest.yaml, found {name!r}; did you mean "
-                       f"{' or '.join(near) if near else ', '.join(entries)}?")
+        raise KeyError(f"expected a name of data/manifest.yaml, found {name!r}"
+                       f"{nearest(name, entries)}")
     return entries[name]
 
 

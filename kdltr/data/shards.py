@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from kdltr.data.records import DataError, EncodedPair, Pair
-from kdltr.files import atomic_path
+from kdltr.files import atomic_path, place
 
 _FILES = "[0-9]*.safetensors"  # in the order of their numbers; temporary files start with a dot
 _MADE_FROM = "made_from"
@@ -37,7 +37,7 @@ def is_shards(path: str | os.PathLike) -> bool:
 
 def shard_files(path: str | os.PathLike) -> list[Path]:
     """The shards in the folder `path`, in order; none if there is no such folder."""
-    return sorted(Path(path).glob(_FILES))
+    return sorted(place(path).glob(_FILES))
 
 
 def is_shard(file: Path) -> bool:
@@ -97,7 +97,7 @@ class Shards:
     """
 
     def __init__(self, path: str | os.PathLike):
-        self.path = Path(path)
+        self.path = place(path)
         self._shards = [_Shard(file) for file in shard_files(path)]
         if not self._shards:
             raise DataError(f"{path}: expected shards (00000.safetensors, …), found none; render "

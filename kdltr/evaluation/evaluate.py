@@ -11,13 +11,14 @@ import math
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kdltr.charset import DIGITS_FIRST36
 from kdltr.data.loader import WordPairs, load_pairs
 from kdltr.data.opening import open_data
 from kdltr.evaluation.scores import (
@@ -74,6 +75,10 @@ def evaluate(
                 f"expected a confidence in [0, 1] for image {index} ({pairs.words[index]!r}), "
                 f"found {reading.confidence}; the weights of the model hold non-finite numbers"
             )
+    lost = [word for word in pairs.words if DIGITS_FIRST36.unread(word)]
+    if lost:
+        log.warning("%d of %d labels hold letters that are not compared, being none of [0-9a-z]; "
+                    "the first: %r", len(lost), len(pairs), lost[0])
     if pairs.skipped:
         log.warning("n is %d: %d damaged records were left out", len(pairs), len(pairs.skipped))
     frame = pd.DataFrame({
@@ -86,6 +91,21 @@ def evaluate(
     return score(frame, len(pairs.skipped))
 
 
+class _Trained(TypedDict):
+    weights: str  # of the teacher
+    student: str  # the name of its model
+    students: dict[str, str | None]  # weights by method; "": as initialised from the teacher
+
+
+class Trained(_Trained, total=False):
+    """A teacher's weights and those of its students, of which the first is the one of interest."""
+
+    sizes: dict[str, Any]  # of all of them, where they differ from the names'
+
+
+Recognisers = dict[str, Trained]  # by the teacher's name
+
+
 def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
     """The words of a data set in the size that `model` reads: its LR images where they fit."""
     lr_size = (16, 64)
@@ -94,14 +114,12 @@ def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
 
 
 def load_readers(
-    recognisers: Mapping[str, Mapping[str, Any]], device: str | torch.device = "cpu"
+    recognisers: Recognisers, device: str | torch.device = "cpu"
 ) -> dict[str, dict[str, Recogniser]]:
     """Teacher, teacher after bicubic upsampling, and students of every recogniser.
 
     Args:
-        recognisers: by the teacher's name: `weights` (a file), `student` (its name), `students`
-            (weights by method, the one of interest first; "" is as initialised from the teacher)
-            and, where they differ from the names', `sizes`.
+        recognisers: what was trained, and where its weights are.
         device: where they go.
 
     Returns:
@@ -211,7 +229,9 @@ __all__ = [
     "PROTOCOL",
     "Interval",
     "McNemar",
+    "Recognisers",
     "Scores",
+    "Trained",
     "UpsampleBicubic",
     "combine",
     "evaluate",

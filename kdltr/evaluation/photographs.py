@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from kdltr.data.folder import PairFolder
 from kdltr.data.loader import WordPairs, load_pairs, load_words
+from kdltr.files import place
 
 
 def load_photographs(
@@ -28,7 +28,7 @@ def load_photographs(
     Raises:
         DataError: a folder is there, but not of this layout, or an image is missing or damaged.
     """
-    there = {name: path for name, path in folders.items() if Path(path).exists()}
+    there = {name: path for name, path in folders.items() if place(path).exists()}
     missing = {name: f"no folder {path}" for name, path in folders.items() if name not in there}
     loaded = {name: (load_pairs if PairFolder.holds(path) else load_words)(path)
               for name, path in there.items()}  # fmt: skip

@@ -6,9 +6,10 @@ fonts and word lists of ``pip install 'kdltr[generate]'``.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from typing import Any
+
+from kdltr.messages import nearest
 
 GENERATOR_VERSION = 1  # raise it whenever the bytes of any pair change
 EFFECTS_VERSION = 1  # raise it whenever those of a pair with effects change
@@ -27,10 +28,7 @@ SPLITS = ("train1", "train2", "test/easy", "test/medium", "test/hard")
 def split_number(split: str) -> int:
     """The place of a split in `SPLITS`; raises ``ValueError`` for one that there is not."""
     if split not in SPLITS:
-        near = difflib.get_close_matches(split, SPLITS, 1, 0.0)[0]
-        raise ValueError(
-            f"expected a split of {', '.join(SPLITS)}; found {split!r}; did you mean {near!r}?"
-        )
+        raise ValueError(f"expected a split, found {split!r}{nearest(split, SPLITS)}")
     return SPLITS.index(split)
 
 
@@ -42,10 +40,7 @@ def checked_effects(effects: Collection[str]) -> tuple[str, ...]:
     effects = (effects,) if isinstance(effects, str) else tuple(effects)
     for name in effects:
         if name not in EFFECTS:
-            near = difflib.get_close_matches(name, EFFECTS, 1, 0.0)[0]
-            raise ValueError(
-                f"expected effects of {', '.join(EFFECTS)}; found {name!r}; did you mean {near!r}?"
-            )
+            raise ValueError(f"expected effects, found {name!r}{nearest(name, EFFECTS)}")
     return tuple(name for name in EFFECTS if name in effects)
 
 

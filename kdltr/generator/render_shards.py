@@ -18,6 +18,7 @@ from typing import Any
 
 from kdltr.data.records import DataError
 from kdltr.data.shards import is_shard, shard_files, shard_settings, write_shard
+from kdltr.files import place
 from kdltr.generator import source
 from kdltr.generator.synthetic import arrays
 
@@ -60,7 +61,7 @@ def write_shards(
     if seed < 0 or min(n, workers, size) < 1:
         raise ValueError(f"expected seed >= 0, and n, workers and size >= 1, found seed={seed}, "
                          f"n={n}, workers={workers}, size={size}; correct the parameters")
-    folder = Path(path)
+    folder = place(path)
     tasks = [
         (folder / f"{number:05d}.safetensors",
          made_from | {"start": start, "pairs": min(size, n - start)})

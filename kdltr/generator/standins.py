@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from kdltr.data.lmdb import Words, write_words
-from kdltr.files import optional
+from kdltr.files import optional, place
 from kdltr.generator import fonts
 from kdltr.generator.camera import Camera
 from kdltr.generator.generated import write_generated
@@ -72,7 +72,7 @@ def write_standins(
         if kind not in KINDS or size < 1 or seed < 0:
             raise ValueError(f"expected at least 1 word of a kind of {', '.join(KINDS)} and a seed "
                              f"of at least 0, found {size} of {kind!r} and seed {seed}")
-    folders = {kind: Path(path) / kind for kind in sizes}
+    folders = {kind: place(path) / kind for kind in sizes}
     for kind, size in sizes.items():
         settings = {"kind": kind, "words": size, "seed": seed, "standin_version": STANDIN_VERSION}
         words = partial(write_words, records=_words(kind, size, seed))

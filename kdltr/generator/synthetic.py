@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from kdltr.data.lmdb import PairedWords, write_pairs
-from kdltr.files import optional
+from kdltr.files import optional, place
 from kdltr.generator import checked_effects, fonts, source, split_number
 from kdltr.generator.camera import Camera
 from kdltr.generator.generated import write_generated
@@ -196,7 +196,7 @@ def write_textzoom_like(
     effects = checked_effects(effects)
     folders = {}
     for split, size in sizes.items():
-        folder = folders[split] = Path(path) / split
+        folder = folders[split] = place(path) / split
         settings = source(split, seed, effects) | {"pairs": size}
         pairs = _logged(_all_files(split, size, seed, workers, effects), split, size)
         write_generated(folder, settings, size, PairedWords, partial(write_pairs, records=pairs))

@@ -5,12 +5,13 @@ A name's sizes are written here and nowhere else; everything may be overridden b
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from kdltr.charset import CHARSETS, Charset
+from kdltr.messages import nearest
 from kdltr.models.abinet import ABINet, ABINetConfig, ABINetVision
 from kdltr.models.base import Recogniser
 from kdltr.models.crnn import CRNN, CRNNConfig
@@ -18,6 +19,7 @@ from kdltr.models.matrn import MATRN, MATRNConfig
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq, PARSeqConfig
 from kdltr.models.ppocr import PPOCR, PPOCRConfig
+from kdltr.settings import SettingError, check_fields, check_names
 
 
 @dataclass(frozen=True)
@@ -102,23 +104,50 @@ def create_model(name: str, checkpoint: str | Path | None = None, **config: Any)
         ValueError: an unknown name or an unknown key of ``config``; the nearest known is named.
         kdltr.checkpoint.CheckpointError: the file cannot be read or does not fit the model.
     """
-    if name not in _REGISTRY:
-        raise ValueError(f"unknown model {name!r}{nearest(name, list_models())}")
-    entry = _REGISTRY[name]
-    known = [field.name for field in fields(entry.config)]
-    for key in config:
-        if key not in known:
-            raise ValueError(f"{name} has no setting {key!r}{nearest(key, known)}")
-    model = entry.build(name, replace(entry.config, **config))
+    made = check_sizes(name, config)
+    model = _REGISTRY[name].build(name, made)
+    model.sizes = _differing(made, _REGISTRY[name].config)
     if checkpoint is not None:
         model.load(checkpoint)
     return model
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """The end of an error message: the closest known name, and all of them."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return (f"; did you mean {close[0]!r}?" if close else ";") + f" Known: {', '.join(known)}"
+def _differing(made: Any, usual: Any) -> dict[str, Any]:
+    """Sizes that the name does not say, as JSON has them."""
+    values = {field.name: getattr(made, field.name) for field in fields(made)}
+    return {key: value.name if isinstance(value, Charset) else value
+            for key, value in values.items() if value != getattr(usual, key)}
+
+
+def check_model(name: str) -> str:
+    """The name of a model; raises ValueError for one that there is not."""
+    if name not in _REGISTRY:
+        raise ValueError(f"unknown model {name!r}{nearest(name, list_models())}")
+    return name
+
+
+def check_sizes(name: str, config: Mapping[str, Any]) -> Any:
+    """The configuration of a model with other sizes than its name's.
+
+    Args:
+        config: as from YAML: lists stand for tuples, and a charset is a name of `CHARSETS`.
+
+    Raises:
+        ValueError: an unknown name, key or charset; the nearest known is named. Or a value of
+            another type than the setting's.
+    """
+    known = _REGISTRY[check_model(name)].config
+    check_names((field.name for field in fields(known)), config, f"{name} has no setting")
+    try:
+        charset = config.get("charset", known.charset)
+        if isinstance(charset, str):
+            check_names(CHARSETS, [charset], "unknown charset")
+            charset = CHARSETS[charset]
+        made = replace(known, **{**config, "charset": charset})
+        check_fields(made)
+    except SettingError as error:
+        raise SettingError(f"{name}: {error}") from None
+    return made
 
 
 __all__ = ["ModelOutput", "Recogniser", "create_model", "list_models"]

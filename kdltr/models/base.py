@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import torch
@@ -14,6 +17,7 @@ from kdltr.checkpoint import load_weights
 from kdltr.models.output import ModelOutput
 
 log = logging.getLogger(__name__)
+OVERSHOOT = (-0.5, 1.5)  # of images that were enlarged by bicubic interpolation
 
 
 class Recogniser(nn.Module):
@@ -28,6 +32,7 @@ class Recogniser(nn.Module):
         decoding: how its logits are read. "attention": a class a character up to the end token,
             class 0. "ctc": a class a frame; class 0 is the blank, and repeats are one character.
         frames: T of its logits, where it reads by CTC: what a word must fit in.
+        sizes: settings that its name does not say; saved with its weights.
     """
 
     name: str
@@ -37,6 +42,7 @@ class Recogniser(nn.Module):
     steps: int | None = None
     decoding: str = "attention"
     frames: int | None = None
+    sizes: Mapping[str, Any] = MappingProxyType({})
     # State-dict entries whose presence or shape depends on the input's resolution, by a part of
     # their names.
     resolution_dependent: tuple[str, ...] = ()
@@ -87,15 +93,23 @@ class Recogniser(nn.Module):
         Leaves the mode (train or eval) as it was.
 
         Raises:
-            ValueError: images of another shape or type.
+            ValueError: images of another shape, type or range, or logits that are no numbers.
         """
         self.check_images(images)
+        low, high = images.aminmax() if images.numel() else (0, 1)
+        if not (low >= OVERSHOOT[0] and high <= OVERSHOOT[1]):  # NaN too
+            raise ValueError(f"{self.name} reads images in [0, 1], found values from {low:g} to "
+                             f"{high:g}; divide bytes by 255, and leave other scaling to the model")
         training = self.training
         self.eval()
         try:
-            return self.charset.decode(self(images).logits, self.decoding)
+            readings = self.charset.decode(self(images).logits, self.decoding)
         finally:
             self.train(training)
+        if not all(math.isfinite(reading.confidence) for reading in readings):
+            raise ValueError(f"{self.name} gives logits that are no numbers: its weights hold NaN "
+                             "or infinity, or overflow in this precision; load others")
+        return readings
 
     def check_images(self, images: Tensor) -> None:
         """Raise ValueError unless ``images`` is a float (N, 3, H, W) of this model's size."""

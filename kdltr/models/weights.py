@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from kdltr.charset import CHARSETS
-from kdltr.checkpoint import CheckpointError
-from kdltr.files import shipped
-from kdltr.models import Recogniser, create_model, list_models, nearest
+from kdltr.checkpoint import CheckpointError, is_safetensors
+from kdltr.files import place, shipped
+from kdltr.models import Recogniser, check_model, create_model, list_models
 from kdltr.models.onnx_reader import OnnxReader
 
 WEIGHTS = shipped("weights")
@@ -37,9 +36,9 @@ def load_recogniser(
         ValueError: an unknown model, or weights that name none where none is given.
         CheckpointError: the file is missing, damaged or of another model.
     """
-    if model is not None and model not in list_models():
-        raise ValueError(f"unknown model {model!r}{nearest(model, list_models())}")
-    file = Path(weights)
+    if model is not None:
+        check_model(model)
+    file = place(weights)
     if not file.is_file() and str(weights) in list_weights():
         file = WEIGHTS / f"{weights}.safetensors"
     if model is None and file.suffix == ".onnx" and file.is_file():
@@ -64,7 +63,7 @@ def list_weights() -> list[str]:
 
 def _metadata(file: Path) -> dict[str, str]:
     """The header of a safetensors file; empty for other layouts and for damaged files."""
-    if file.suffix != ".safetensors":
+    if not file.is_file() or not is_safetensors(file):
         return {}
     try:
         with safe_open(file, "pt") as content:
@@ -75,8 +74,12 @@ def _metadata(file: Path) -> dict[str, str]:
 
 def _config(metadata: dict[str, str]) -> dict[str, Any]:
     """Settings that differ from the model's name, from the metadata's JSON under "config"."""
-    config = json.loads(metadata.get("config", "{}"))
-    if "charset" in config:
-        config["charset"] = CHARSETS[config["charset"]]
-    return {key: tuple(value) if isinstance(value, list) else value
-            for key, value in config.items()}
+    text = metadata.get("config", "{}")
+    try:
+        config = json.loads(text)
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"expected the sizes of the model as JSON in the metadata of its "
+                              f"weights, found {text[:80]!r}; save them by kdltr.checkpoint")
+    return config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
@@ -15,6 +16,7 @@ import torch
 from kdltr.data.hashes import ROOT
 from kdltr.train.state import cpu_model
 
+log = logging.getLogger(__name__)
 # Those whose version can change a number; pinned in constraints.txt.
 _PACKAGES = ("kdltr", "accelerate", "lmdb", "numpy", "opencv-python-headless", "pandas", "pillow",
              "rapidfuzz", "safetensors", "scipy", "torch", "wordfreq")
@@ -28,6 +30,7 @@ def git_state(root: str | os.PathLike = ROOT) -> tuple[str | None, bool | None]:
     """
     # A git hook sets GIT_DIR and the like for its own repository.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    clean |= {"LC_ALL": "C"}  # its messages are looked at
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=root, env=clean, check=True, timeout=30,
@@ -39,6 +42,11 @@ def git_state(root: str | os.PathLike = ROOT) -> tuple[str | None, bool | None]:
             return None, None
         commit = git("rev-parse", "--verify", "HEAD")
         return commit, bool(git("status", "--porcelain", "--untracked-files=no"))
+    except subprocess.CalledProcessError as error:
+        if "dubious ownership" in error.stderr:
+            log.warning("git refuses a checkout of another user: the result has no commit; run: "
+                        "git config --global --add safe.directory %s", Path(root).resolve())
+        return None, None
     except (OSError, subprocess.SubprocessError):
         return None, None
 

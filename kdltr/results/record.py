@@ -21,7 +21,7 @@ import pandas as pd
 
 from kdltr.data.hashes import ROOT, portable
 from kdltr.evaluation.scores import PROTOCOL
-from kdltr.files import atomic_path, optional, write_text
+from kdltr.files import atomic_path, optional, place, write_text
 from kdltr.results import environment
 from kdltr.results.rows import Row, read_predictions, to_frame, write_predictions
 
@@ -89,7 +89,7 @@ def write_result(
         ResultError: a value that JSON or the schema has no place for.
         OSError: the disk is full; older files are whole.
     """
-    path = Path(path)
+    path = place(path)
     if path.suffix != ".json":
         raise ResultError(f"expected a path that ends in .json, found {path}")
     document = {
@@ -123,7 +123,7 @@ def read_result(path: str | os.PathLike) -> Result:
     Raises:
         ResultError: no such file, no JSON, or not of the schema; the message names the place.
     """
-    path = Path(path)
+    path = place(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

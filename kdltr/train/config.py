@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 
 from kdltr.generator import checked_effects
 from kdltr.losses import CTC_TARGETS, WEIGHTS, LossSettings
 from kdltr.losses.baselines import BASELINES, TERMS
-from kdltr.models import list_models, nearest
+from kdltr.models import check_sizes
+from kdltr.settings import check_fields, check_names
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 MISSING = ("error", "left_out")
@@ -29,12 +30,10 @@ class _Settings:
         """Build from a mapping such as a YAML file.
 
         Raises:
-            ValueError: an unknown key; the nearest known one is named.
+            ValueError: an unknown key, the nearest known one is named; or a value of another type
+                than the setting's.
         """
-        known = [setting.name for setting in dataclasses.fields(cls)]
-        for key in values:
-            if key not in known:
-                raise ValueError(f"unknown setting {key!r}{nearest(key, known)}")
+        check_names((setting.name for setting in dataclasses.fields(cls)), values)
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,8 +44,15 @@ class _Settings:
         if not valid:
             raise ValueError(f"{setting} must be {expected}, found {getattr(self, setting)!r}")
 
-    def _require_minutes(self) -> None:
-        for name in ("minutes", "checkpoint_minutes"):
+    def _at_least(self, least: int, *settings: str) -> None:
+        """Require it of those that are not None."""
+        for name in settings:
+            value = getattr(self, name)
+            self._require(name, value is None or value >= least, f"at least {least}")
+
+    def _above_0(self, *settings: str) -> None:
+        """Require it of those that are not None."""
+        for name in settings:
             value = getattr(self, name)
             self._require(name, value is None or value > 0, "above 0, or None")
 
@@ -58,6 +64,24 @@ class DistillConfig(_Settings):
     A run is identified by ``output_dir``; started again with the same settings it goes on where it
     was.
     """
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "student_input": ("lr", "upsampled"),
+        "start": ("published", "fitted", "random"),
+        "method": tuple(METHODS),
+        "path_score": ("published", "log_normalised"),
+        "ctc_targets": CTC_TARGETS,
+        "labels": ("filtered", "published"),
+        "schedule": ("step", "one_cycle"),
+        "selection": ("validation", "published", "last"),
+        "words_of_tests": ("kept", "left_out"),
+        "missing": MISSING,
+        "hold_out": ("words", "scenes"),
+        "batches": ("shuffled", "by_length"),
+        "precision": ("no", "bf16"),
+        "compile": COMPILE,
+        "teacher_outputs": tuple(TEACHER_OUTPUTS),
+    }
 
     output_dir: str
     data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
@@ -115,34 +139,16 @@ class DistillConfig(_Settings):
     checkpoint_minutes: float | None = None  # save by the clock too, this often
 
     def __post_init__(self) -> None:
-        for name in PARTS:
-            object.__setattr__(self, name, _paths(getattr(self, name)))
-        object.__setattr__(self, "selection_data", _paths(self.selection_data))
-        _check_model(self.teacher)
-        _check_model(self.student)
-        _check_choices(
-            self,
-            student_input=("lr", "upsampled"),
-            start=("published", "fitted", "random"),
-            method=tuple(METHODS),
-            path_score=("published", "log_normalised"),
-            ctc_targets=CTC_TARGETS,
-            labels=("filtered", "published"),
-            schedule=("step", "one_cycle"),
-            selection=("validation", "published", "last"),
-            words_of_tests=("kept", "left_out"),
-            missing=MISSING,
-            hold_out=("words", "scenes"),
-            batches=("shuffled", "by_length"),
-            precision=("no", "bf16"),
-            compile=COMPILE,
-            teacher_outputs=tuple(TEACHER_OUTPUTS),
-        )
-        for name in ("epochs", "batch_size", "accumulate", "validate_every", "checkpoint_every",
-                     "log_every", "decay_every"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in (*PARTS, "selection_data"):
+            object.__setattr__(self, name, _several(getattr(self, name)))
+        check_fields(self)
+        for name in (self.teacher, self.student):
+            check_sizes(name, self.model)
+        self._at_least(1, "epochs", "batch_size", "accumulate", "validate_every", "log_every",
+                       "checkpoint_every", "decay_every", "steps_per_epoch", "threads")
+        self._at_least(0, "seed", "learning_rate", "new_learning_rate", "clip", "teacher_budget")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
-        self._require_minutes()
+        self._above_0("minutes", "checkpoint_minutes")
         self._check_shares()
         self._check_losses()
         if self.student_weights and self.start == "random":
@@ -157,9 +163,7 @@ class DistillConfig(_Settings):
         known = WEIGHTS if self.method == "kd-ltr" else TERMS
         if self.weights is None:
             object.__setattr__(self, "weights", dict(METHODS[self.method]))
-        for name in self.weights:
-            if name not in known:
-                raise ValueError(f"weights: unknown loss term {name!r}{nearest(name, [*known])}")
+        check_names(known, self.weights, "weights: unknown loss term")
         LossSettings.from_dict(self.losses)
         if own := [name for name in ("path_score", "ctc_targets") if name in self.losses]:
             raise ValueError(f"losses: {own[0]} is a setting of its own; give it beside losses")
@@ -186,6 +190,10 @@ class PretrainConfig(_Settings):
     Word ``i`` of the stream is a function of ``data_seed`` and ``i``, so that a run resumes at any
     step and no word is seen twice; shards are shuffled by ``seed`` and epoch.
     """
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "image": ("hr", "lr"), "precision": ("no", "bf16"), "compile": COMPILE,
+        "missing": MISSING}
 
     output_dir: str
     model: str = "parseq_nano"
@@ -222,37 +230,26 @@ class PretrainConfig(_Settings):
     checkpoint_minutes: float | None = None  # save by the clock too, this often
 
     def __post_init__(self) -> None:
+        for name in ("effects", "words"):
+            object.__setattr__(self, name, _several(getattr(self, name)))
+        check_fields(self)
         object.__setattr__(self, "effects", checked_effects(self.effects))
-        object.__setattr__(self, "words", _paths(self.words))
-        _check_model(self.model)
-        _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE,
-                       missing=MISSING)
-        self._require("augment", self.augment >= 0, "at least 0")
-        self._require("workers", self.workers >= 0, "at least 0")
+        check_sizes(self.model, self.settings)
+        self._at_least(1, "steps", "batch_size", "validate_every", "checkpoint_every", "log_every",
+                       "validation_words", "threads")
+        self._at_least(0, "augment", "workers", "seed", "data_seed", "learning_rate", "clip",
+                       "weight_decay")
+        self._require("warmup", 0 <= self.warmup <= 1, "in [0, 1]")
         self._require("words_share", 0 < self.words_share < 1, "between 0 and 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
-        self._require("validation_words", self.validation_words >= 1, "at least 1")
-        self._require_minutes()
+        self._above_0("minutes", "checkpoint_minutes")
         made = {name: getattr(self, name) for name in ("split", "data_seed", "effects")}
         own = {field.name: field.default for field in dataclasses.fields(self)}
         if self.shards and (given := [name for name in made if made[name] != own[name]]):
             raise ValueError(f"shards have a split, seed and effects of their own, found "
                              f"{', '.join(given)} too; leave them out")
-        for name in ("steps", "batch_size", "validate_every", "checkpoint_every", "log_every"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
 
 
-def _paths(value: str | Path | list | tuple) -> tuple[str, ...]:
-    return (str(value),) if isinstance(value, str | Path) else tuple(str(path) for path in value)
-
-
-def _check_choices(config: _Settings, **known: tuple[str, ...]) -> None:
-    for name, choices in known.items():
-        value = getattr(config, name)
-        if value not in choices:
-            raise ValueError(f"{name}: unknown {value!r}{nearest(str(value), list(choices))}")
-
-
-def _check_model(name: str) -> None:
-    if name not in list_models():
-        raise ValueError(f"unknown model {name!r}{nearest(name, list_models())}")
+def _several(value: Any) -> Any:
+    """One path, or one name, stands for a list of it."""
+    return (value,) if isinstance(value, str | Path) else value

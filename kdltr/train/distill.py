@@ -12,7 +12,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -21,7 +20,7 @@ from torch import nn
 from kdltr.checkpoint import save_weights
 from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
-from kdltr.files import write_json
+from kdltr.files import place, write_json
 from kdltr.models import Recogniser
 from kdltr.train.clock import Clock
 from kdltr.train.config import DistillConfig
@@ -67,7 +66,7 @@ def distill(
     accelerator = start_engine(config)
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     main = accelerator.is_main_process
-    run = Path(config.output_dir)
+    run = place(config.output_dir)
 
     torch.manual_seed(config.seed)  # every process starts from the same weights
     teacher, student = models or build_models(config)

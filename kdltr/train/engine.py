@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
+from kdltr.models.devices import checked_device
 from kdltr.train.config import DistillConfig, PretrainConfig
 
 
 def start_engine(config: DistillConfig | PretrainConfig) -> Accelerator:
     """The accelerator of these settings; those of an earlier run of this process are forgotten.
 
-    Accelerate keeps the first run's precision for good, and a notebook has several runs.
+    Accelerate keeps the first run's precision and device for good, and a notebook has several runs.
+
+    Raises:
+        ValueError: there is no such device, or it is not the one of this process of several.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    if config.device is None:
+        return Accelerator(mixed_precision=config.precision)
+    checked_device(config.device)
+    wanted = torch.device(config.device)
+    alone = int(os.environ.get("WORLD_SIZE", 1)) == 1  # else each process has a device of its own
+    if wanted.type == "cuda" and alone:
+        torch.cuda.set_device(wanted.index or 0)  # whose random state is saved
+        os.environ["ACCELERATE_TORCH_DEVICE"] = config.device  # it has no argument for that
+    try:
+        accelerator = Accelerator(mixed_precision=config.precision, cpu=wanted.type == "cpu")
+    finally:
+        os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
+    found = accelerator.device
+    other = wanted.type == "cuda" and wanted.index not in (None, found.index)
+    if found.type != wanted.type or other:
+        raise ValueError(f"device: expected to train on {wanted}, found {found}, for which this "
+                         "process was started; leave the setting out")
+    return accelerator
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

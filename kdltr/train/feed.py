@@ -86,7 +86,7 @@ class Pictures:
     def _made(self, first: int) -> Iterator[Batch]:
         """The generated words of the steps from ``first`` on."""
         if self.shards is None:
-            return iter(self._rendered(first))
+            return (self._there(*batch) for batch in self._rendered(first))
         n, size, seed = len(self.shards), self.generated, self.config.seed
         chosen = islice(shuffled(n, size, seed, first), self.config.steps - first)
         return prefetched(lambda rows: self.shards.batch(rows, self.config.image, self.pin), chosen)
@@ -99,6 +99,10 @@ class Pictures:
         words = [self.stored.words[i] for i in chosen.tolist()]
         return images.pin_memory() if self.pin else images, made[1] + words
 
+    def _there(self, pictures: np.ndarray, words: list[str]) -> Batch:
+        made = torch.from_numpy(pictures)
+        return made.pin_memory() if self.pin else made, words
+
     def _rendered(self, first: int) -> DataLoader:
         config = self.config
         batches = RenderedBatches(self.made, self.generated, config.steps, config.image,
@@ -106,7 +110,7 @@ class Pictures:
         return DataLoader(
             Subset(batches, range(first, config.steps)), batch_size=None,
             num_workers=config.workers, prefetch_factor=8 if config.workers else None,
-            persistent_workers=False, pin_memory=self.pin,
+            persistent_workers=False, collate_fn=_as_it_is,
             multiprocessing_context="fork" if config.workers else None,
             # A loader draws from the run's random state, which a resumed run has drawn from before.
             generator=torch.Generator() if first else None,
@@ -114,7 +118,11 @@ class Pictures:
 
 
 class RenderedBatches(Dataset):
-    """Batch ``i`` of the word stream: words ``i·B … (i + 1)·B − 1``."""
+    """Batch ``i`` of the word stream: words ``i·B … (i + 1)·B − 1``.
+
+    As arrays, which workers send through a pipe: tensors go through shared memory, of which
+    containers have little, and where it is full a worker dies and is waited for.
+    """
 
     def __init__(
         self, made: dict[str, Any], batch_size: int, steps: int, image: str, size: tuple[int, int]
@@ -125,8 +133,14 @@ class RenderedBatches(Dataset):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, i: int) -> Batch:
-        return render(self.image, self.size, self.batch_size, i * self.batch_size, self.made)
+    def __getitem__(self, i: int) -> tuple[np.ndarray, list[str]]:
+        pictures, words = render(self.image, self.size, self.batch_size, i * self.batch_size,
+                                 self.made)
+        return pictures.numpy(), words
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def render(

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from kdltr.checkpoint import load_matching, save_weights
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import evaluate
-from kdltr.files import write_json
+from kdltr.files import place, write_json
 from kdltr.losses import cross_entropy_loss, ctc_loss
 from kdltr.models import create_model
 from kdltr.train.augment import augment
@@ -56,7 +56,7 @@ def pretrain(
     started = time.monotonic()
     accelerator = start_engine(config)
     device = accelerator.device
-    run = Path(config.output_dir)
+    run = place(config.output_dir)
     torch.manual_seed(config.seed)
     model = create_model(config.model, **config.settings)
     if config.start_from:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import platform
 from pathlib import Path
@@ -12,12 +13,16 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from kdltr.checkpoint import read_state, save_state
+from kdltr.files import place
 
 log = logging.getLogger(__name__)
 
 # Settings that do not change what a run computes, and so may differ when it is resumed.
 _FREE = ("output_dir", "resume", "allow_other_threads", "threads", "minutes", "workers",
          "log_every", "checkpoint_every", "checkpoint_minutes", "device", "teacher_budget")
+# Compared by what lies there: "sets" has the data's hashes, "source" what shards are made from.
+_PLACES = ("data", "words", "generated", "shards")
+_FILES = ("teacher_weights", "student_weights", "start_from")  # by their own hash
 
 
 class ResumeError(RuntimeError):
@@ -50,6 +55,7 @@ class RunState:
     ) -> None:
         self.path = run / "state.pt"
         self.settings, self.module, self.optimiser = settings, module, optimiser
+        self.files = {name: _content(settings[name]) for name in _FILES if settings.get(name)}
         self.machine = {
             "threads": torch.get_num_threads(),
             "processes": processes,
@@ -68,6 +74,7 @@ class RunState:
                 "optimiser": self.optimiser.state_dict(),
                 "random": random,
                 "settings": self.settings,
+                "files": self.files,
                 "machine": self.machine,
             })
 
@@ -96,10 +103,13 @@ class RunState:
         return saved["step"], saved["best"]
 
     def _check(self, saved: dict[str, Any]) -> None:
+        moved = (*_FREE, *_PLACES, *(name for name, content in self.files.items()
+                                     if content and content == saved.get("files", {}).get(name)))
         differences = [
             f"{key} was {saved['settings'].get(key)!r}, is {value!r}"
             for key, value in self.settings.items()
-            if key not in _FREE and _plain(saved["settings"].get(key)) != _plain(value)
+            if key not in moved
+            and _plain(saved["settings"].get(key), key) != _plain(value, key)
         ]
         if differences:
             raise ResumeError(
@@ -125,8 +135,22 @@ class RunState:
                         self.machine)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str) -> Any:
+    """A setting as it is compared: of the data what they hold, in their order, and not where."""
+    if name == "sets":
+        return list((value or {}).values())
+    if name == "selection_data":
+        return [Path(path).name for path in value or ()]
     return list(value) if isinstance(value, tuple) else value
+
+
+def _content(file: str) -> str | None:
+    """The hash of a file; None where there is none, as of weights that have a name alone."""
+    path = place(file)
+    if not path.is_file():
+        return None
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _random_state() -> dict[str, Any]:

@@ -17,11 +17,24 @@ from pathlib import Path
 import psutil
 
 from kdltr.files import PACKAGE, require, write_text
-from kdltr.workflow.notebook import check_parameters, read_parameters
+from kdltr.workflow.parameters import check_parameters, read_parameters
 from kdltr.workflow.plan import Plan, Run, load_plan, names_to_verify
-from kdltr.workflow.processes import JobRecord, ProfileLock, WorkflowError, end_recorded
+from kdltr.workflow.processes import (
+    JobRecord,
+    ProfileLock,
+    WorkflowError,
+    end_recorded,
+    writable_home,
+)
 
 logger = logging.getLogger(__name__)
+# Snakemake's own words go to a file, while its jobs write to the terminal as before.
+_SNAKEMAKE = ("import sys; sys.stderr = open(sys.argv.pop(1), 'a', 1, 'utf-8', 'replace'); "
+              "from snakemake.cli import main; main()")
+_CHATTER = (
+    "Assuming unrestricted shared", "Building DAG", "Using shell", "Select jobs", "Execute ",
+    "Complete log", "Elapsed time", "Exiting because", "Nothing to be done", "Shutting down",
+)  # fmt: skip
 
 
 def lock_of(profile: str, root: Path) -> ProfileLock:
@@ -56,11 +69,17 @@ def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ..
         for item in changed:
             _choose_state(item, plan, root)
         _unlock(root)
-        status = _supervise(_command(plan, root, cores, extra), root, records)
+        own_words = records.parent / "snakemake.log"
+        own_words.unlink(missing_ok=True)
+        with writable_home():
+            command = _command(plan, root, cores, extra, own_words)
+            status = _supervise(command, root, records)
     seconds = time.monotonic() - started
     if status == 0:
         logger.info("profile %s: done in %.0f s; results in %s", profile, seconds, plan.folder)
     else:
+        for line in _said(own_words):
+            logger.error("snakemake: %s", line)
         logs = sorted((root / ".snakemake" / "log").glob("*.log"), key=os.path.getmtime)
         logger.error(
             "profile %s: stopped after %.0f s (status %d; log %s); what is done is kept, "
@@ -73,24 +92,42 @@ def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ..
     return status
 
 
-def _command(plan: Plan, root: Path, cores: int | None, extra: tuple[str, ...]) -> list[str]:
+def _command(
+    plan: Plan, root: Path, cores: int | None, extra: tuple[str, ...], log: Path | None = None
+) -> list[str]:
+    """The command line of snakemake.
+
+    Args:
+        log: where its own words go, not those of its jobs; None: to stderr.
+    """
     require("snakemake", "notebooks")
+    asked = {"-q", "--quiet", "--verbose"} & set(extra)
+    start = ["-m", "snakemake"] if asked or log is None else ["-c", _SNAKEMAKE, str(log)]
     cores = cores or os.cpu_count() or 1
     own = root / "Snakefile"
     snakefile = own if own.is_file() else PACKAGE.parent / "Snakefile"
-    command = [sys.executable, "-m", "snakemake", *extra, "--snakefile", str(snakefile)]
+    command = [sys.executable, *start, *extra, "--snakefile", str(snakefile)]
     command += ["--directory", str(root)]
-    command += ["--config", f"profile={plan.profile}"]
+    command += ["--config", f"profile=params/{plan.profile}"]  # see Snakefile
     command += ["--rerun-incomplete", "--keep-going", "--nocolor"]
     # By content, not by file times: the keys in `params` stand for all that a result is made of.
     command += ["--rerun-triggers", "params", "input"]
-    if not {"-q", "--quiet", "--verbose"} & set(extra):
-        command += ["--quiet", "all"]
+    if not asked:
+        command += ["--quiet", "host", "progress", "reason", "rules"]
     if not {"-c", "--cores", "-j", "--jobs"} & set(extra):
         command += ["--cores", str(cores)]
     if not {"--resources", "--res", "-e", "--executor"} & set(extra):
         command += ["--resources", "gpu=1"]  # one run at a time on this machine's GPU
     return command
+
+
+def _said(log: Path) -> list[str]:
+    """What snakemake says of what went wrong; nothing if a notebook failed, which has said so."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    if "At least one job did not complete successfully" in text:
+        return []
+    lines = [line.rstrip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith(_CHATTER)][-30:]
 
 
 def _verify(names: tuple[str, ...]) -> None:
@@ -214,4 +251,5 @@ def _supervise(command: list[str], root: Path, records: Path) -> int:
 def preview(profile: str, root: Path, extra: tuple[str, ...] = ()) -> int:
     """List what `run` would do, without doing it."""
     command = _command(load_plan(profile, root), root, 1, ("--dry-run", "--nolock", *extra))
-    return subprocess.run(command, cwd=root, check=False).returncode
+    with writable_home():
+        return subprocess.run(command, cwd=root, check=False).returncode

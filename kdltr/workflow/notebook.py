@@ -2,90 +2,27 @@
 
     kdltr notebook IN.ipynb OUT.ipynb -f params.yaml -p steps 100
 
-is papermill with four promises that papermill alone does not make: a parameter that the
-notebook does not know, or of another type than its default, is an error; OUT appears only
-when every cell has passed; a failed run leaves its notebook, traceback included, beside OUT
-as `NAME.failed.ipynb`; the exit status and the last line say which cell failed and why.
+is papermill with five promises that papermill alone does not make: a parameter that the
+notebook does not know, or of another type than declared, is an error; the kernel is this
+interpreter; OUT appears only when every cell has passed; a failed run leaves its notebook,
+traceback included, beside OUT as `NAME.failed.ipynb`; the exit status and the last line say
+which cell failed and why.
 """
 
-import ast
-import difflib
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kdltr.files import PROGRESS, atomic_path, repository_root, require
+from kdltr.files import PROGRESS, atomic_path, place, repository_root, require
 from kdltr.workflow.follower import Follower
-from kdltr.workflow.processes import JobRecord
+from kdltr.workflow.parameters import NotebookError, at_home, check_parameters
+from kdltr.workflow.processes import JobRecord, writable_home
 
-_PLAIN_TYPES = {"bool": bool, "int": int, "float": (int, float), "str": str}
-
-
-class NotebookError(Exception):
-    """A notebook could not be run; the message says what to do. `status` is for the shell."""
-
-    def __init__(self, message: str, status: int = 1):
-        super().__init__(message)
-        self.status = status
-
-
-def read_parameters(files: list[str], pairs: list[list[str]]) -> dict[str, Any]:
-    """Merge YAML files and NAME VALUE pairs, the later winning; values are read as YAML."""
-    merged: dict[str, Any] = {}
-    for file in files:
-        if not Path(file).is_file():
-            raise NotebookError(f"{file}: no such parameter file", 2)
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {}
-        if not isinstance(content, dict):
-            raise NotebookError(f"{file}: expected `name: value` lines, found a {type(content)}", 2)
-        merged.update(content)
-    for name, value in pairs:
-        merged[name] = yaml.safe_load(value)
-    return merged
-
-
-def check_parameters(notebook: str | os.PathLike, given: Mapping[str, Any]) -> None:
-    """Refuse parameters that the notebook's `parameters` cell does not declare.
-
-    Raises:
-        NotebookError: an unknown name (with the nearest known one), or a value whose type is
-            not that of an annotated plain default (bool, int, float, str).
-    """
-    papermill = require("papermill", "notebooks")
-    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns about what we raise
-    known = papermill.inspect_notebook(str(notebook))
-    for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it knows {sorted(known)}"
-            raise NotebookError(f"{notebook} has no parameter {name!r}; {hint}", 2)
-        wanted = _PLAIN_TYPES.get(_annotation(known[name]))
-        wrong = wanted and (
-            not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool)
-        )
-        if wrong:
-            raise NotebookError(
-                f"{notebook}: parameter {name!r} is {_annotation(known[name])} (default "
-                f"{known[name]['default']}), found {value!r}; correct the parameter file "
-                "(YAML reads 1e-3 as text: write 1.0e-3)",
-                2,
-            )
-
-
-def _annotation(parameter: Mapping[str, Any]) -> str:
-    """The declared type of a parameter, or that of its literal default."""
-    declared = parameter.get("inferred_type_name") or "None"
-    if declared != "None":
-        return declared
-    try:
-        return type(ast.literal_eval(parameter["default"])).__name__
-    except (ValueError, SyntaxError):
-        return ""
+_BRACES = str.maketrans({"{": "{{", "}": "}}"})  # papermill fills in what paths have in braces
 
 
 def run_notebook(
@@ -106,10 +43,10 @@ def run_notebook(
     Raises:
         NotebookError: bad parameters, a failed cell, or a kernel that died.
     """
-    source, target = Path(source), Path(target)
-    if not source.is_file():
-        raise NotebookError(f"{source}: no such notebook", 2)
+    require("papermill", "notebooks")  # said now, not after the parameters have been looked at
+    source, target = place(source), place(target)
     check_parameters(source, parameters)
+    parameters = at_home(dict(parameters))
     partial = target.with_name(f"{target.stem}.partial.ipynb")
     failed = target.with_name(f"{target.stem}.failed.ipynb")
     progress = target.with_name(f"{target.stem}.progress.log").resolve()
@@ -123,13 +60,14 @@ def run_notebook(
     follower.say(f"started {source.name}")
     follower.start()
     try:
-        _execute(source, partial, parameters)
+        with writable_home():
+            _execute(source, partial, parameters)
     except Exception as error:
         if partial.exists():
             os.replace(partial, failed)
         follower.stop()  # its last lines first
         follower.say(f"FAILED after {follower.seconds:.0f} s: {_reason(error)}")
-        raise NotebookError(f"{source}: {_reason(error)}\nsee {failed}") from error
+        raise NotebookError(f"{source}: {_reason(error)}\nsee {failed}", _status(error)) from error
     finally:
         follower.stop()
         if job:
@@ -143,14 +81,28 @@ def run_notebook(
 
 def _execute(source: Path, partial: Path, parameters: Mapping[str, Any]) -> None:
     """papermill saves `partial` after each cell, so a killed run leaves what it had done."""
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     require("papermill", "notebooks").execute_notebook(
-        str(source),
-        str(partial),
-        parameters=dict(parameters),
-        cwd=str(repository_root()),
+        str(source).translate(_BRACES),
+        str(partial).translate(_BRACES),
+        parameters=parameters,
+        cwd=str(repository_root()).translate(_BRACES),
         progress_bar=False,
+        kernel_name="python3",  # whatever the notebook says: its kernel is the one below
+        language="python",
+        kernel_manager_class=_own_kernel(),
         extra_arguments=["--log-level=CRITICAL"],  # of the kernel's own server
     )
+
+
+def _own_kernel() -> type:
+    """A manager whose kernel is this interpreter, whatever kernels the machine has by what name."""
+    spec = require("jupyter_client.kernelspec", "notebooks").KernelSpec(
+        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        display_name="Python 3", language="python",
+    )  # fmt: skip
+    manager = require("jupyter_client.manager", "notebooks").AsyncKernelManager
+    return type("OwnKernel", (manager,), {"kernel_spec": property(lambda self: spec)})
 
 
 def _reason(error: Exception) -> str:
@@ -166,3 +118,8 @@ def _reason(error: Exception) -> str:
             "run again to go on from the last checkpoint"
         )
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _status(error: Exception) -> int:
+    """2 for what can be mended by who started it: `kdltr.files.setup` shows that in one line."""
+    return 2 if len(getattr(error, "traceback", ())) == 1 else 1

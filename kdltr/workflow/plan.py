@@ -24,17 +24,30 @@ profiles, the shared files come before. A later file replaces an earlier one's v
 Of the runs that could start, the one written first does: long ones are best written first.
 """
 
-import difflib
-from dataclasses import dataclass, fields
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from kdltr.files import PACKAGE, shipped
+from kdltr.files import PACKAGE, place, shipped
+from kdltr.messages import nearest
+from kdltr.settings import SettingError, check
 from kdltr.workflow import keys
+from kdltr.workflow.parameters import NotebookError, read_yaml
 from kdltr.workflow.processes import WorkflowError
 from kdltr.workflow.seeds import by_seed
+
+NAME = re.compile(r"\w[\w.-]*")  # of a profile or run: no syntax of shells and Snakemake
+
+
+@dataclass(frozen=True)
+class Content:
+    """A workflow.yaml, as written."""
+
+    base: str = ""
+    verify: tuple[str, ...] = ()
+    report: bool = True
+    runs: dict[str, dict[str, Any] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ def load_plan(profile: str, root: Path | str = ".") -> Plan:
         label = f"{name} ({number}/{len(order)})"
         try:
             runs[name] = _resolve(name, specs[name], runs, bases, label, root)
-        except (ValueError, KeyError, SyntaxError, yaml.YAMLError) as error:  # JSON, YAML, Python
+        except (ValueError, KeyError, SyntaxError) as error:  # JSON, Python
             raise WorkflowError(
                 f"run {name!r}: its notebook, its parameters or the library cannot be read: "
                 f"{type(error).__name__}: {error}"
@@ -137,40 +150,63 @@ def names_to_verify(profile: str, root: Path | str = ".") -> tuple[str, ...]:
     return tuple(_read(profile, Path(root))[0].get("verify", ()))
 
 
-def _read(profile: str, root: Path) -> tuple[dict[str, Any], list[str]]:
+def _read(
+    profile: str, root: Path, above: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], list[str]]:
     """The merged YAML, and the profiles it comes from, base first."""
+    _check_name("profile", profile)
     path = root / "params" / profile / "workflow.yaml"
     if not path.is_file():
         known = sorted(p.parent.name for p in root.glob("params/*/workflow.yaml"))
-        near = difflib.get_close_matches(profile, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise WorkflowError(f"no profile {profile!r}: expected {path}, found {known}{hint}")
-    own = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    unknown = set(own) - {"base", "verify", "report", "runs"}
-    if unknown:
-        raise WorkflowError(f"{path}: unknown keys {sorted(unknown)}; see kdltr/workflow/plan.py")
-    merged, bases = (_read(own["base"], root)) if "base" in own else ({}, [])
+        raise WorkflowError(f"no profile {profile!r}: expected {path}{nearest(profile, known)}")
+    own = _checked(Content, _yaml(path), str(path))
+    for name in own.get("runs", {}):
+        _check_name("run", name)
+    if profile in above:
+        raise WorkflowError(f"{path}: `base` goes in a circle: {' of '.join([*above, profile])}")
+    merged, bases = _read(own["base"], root, (*above, profile)) if own.get("base") else ({}, [])
     runs = {name: dict(entry or {}) for name, entry in merged.get("runs", {}).items()}
     for name, entry in own.get("runs", {}).items():
         runs[name] = runs.get(name, {}) | dict(entry or {})
     return merged | own | {"runs": runs}, [*bases, profile]
 
 
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        return read_yaml(path)
+    except NotebookError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def _checked(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    try:
+        check(kind, values)
+    except SettingError as error:
+        raise WorkflowError(f"{where}: {error}; see kdltr/workflow/plan.py") from None
+    return values
+
+
+def _check_name(of: str, name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise WorkflowError(f"expected the name of a {of}, of letters, digits, '-', '_' and '.', "
+                            f"found {name!r}: spaces and other signs are syntax to shells and "
+                            "Snakemake; rename it")
+
+
 def _spec(name: str, entry: dict[str, Any], profile: str) -> Spec:
-    known = {field.name for field in fields(Spec)}
-    if set(entry) - known:
-        raise WorkflowError(
-            f"run {name!r}: unknown keys {sorted(set(entry) - known)}; expected {sorted(known)}"
-        )
-    lists = {
-        key: tuple(text.replace("{profile}", profile) for text in entry.get(key, ()))
-        for key in ("params", "needs", "inputs", "optional", "outputs", "state")
-    }
-    return Spec(
-        notebook=entry.get("notebook", name), own=entry.get("own", name),
-        seeds=tuple(entry.get("seeds", ())), threads=entry.get("threads", 1),
-        gpu=entry.get("gpu", 0), alone=entry.get("alone", False), **lists,
-    )
+    _checked(Spec, entry, f"run {name!r}")
+    lists = {key: tuple(_path(text, name, profile) for text in entry.get(key) or ())
+             for key in ("params", "needs", "inputs", "optional", "outputs", "state")}
+    seeds = tuple(entry.get("seeds") or ())
+    return Spec(**{"notebook": name, "own": name} | entry | lists | {"seeds": seeds})
+
+
+def _path(text: str, name: str, profile: str) -> str:
+    text = text.replace("{profile}", profile)
+    if {*text} & {*"{}*?\n"}:
+        raise WorkflowError(f"run {name!r}: expected the path of one file, found {text!r}: braces "
+                            "and stars are syntax to Snakemake; rename it")
+    return str(place(text)) if text.startswith("~") else text
 
 
 def _sorted(specs: dict[str, Spec], profile: str) -> list[str]:
@@ -216,7 +252,7 @@ def _resolve(
     needs = [done[need] for need in spec.needs]
     parameters: dict[str, Any] = {}
     for file in files:
-        parameters |= yaml.safe_load((root / file).read_text(encoding="utf-8")) or {}
+        parameters |= _yaml(root / file)
     inputs = (*spec.inputs, *(path for path in spec.optional if (root / path).exists()))
     given = [name, parameters, [keys.file_digest(root / p) for p in inputs], spec.threads]
     given += spec.seeds

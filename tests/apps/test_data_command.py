@@ -23,7 +23,7 @@ def test_verify_prints_all_and_fails_for_one_that_is_named_and_not_there(tmp_pat
                for line in err.splitlines())
     assert main(["data", "verify", "weights", *root]) == 0  # shipped
     assert main(["data", "verify", "textzom", *root]) == 2
-    assert "did you mean textzoom" in capsys.readouterr().err
+    assert "did you mean 'textzoom" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("paired", [True, False])

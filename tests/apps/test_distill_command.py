@@ -43,7 +43,7 @@ def test_changes_come_after_the_file_and_are_yaml(settings):
 @pytest.mark.parametrize(("change", "said"), [
     ("epoch=3", "unknown setting 'epoch'; did you mean 'epochs'"),
     ("epochs=0", "epochs must be at least 1, found 0"),
-    ("epochs=two", "of another type"),
+    ("epochs=two", "epochs must be a whole number, found 'two'"),
     ("epochs", "expected --set NAME=VALUE, found 'epochs'"),
     ("data=[", "--set data=[: expected YAML"),
     ("teacher=parsec", "did you mean 'parseq'"),

@@ -97,7 +97,7 @@ def test_images_go_in_batches(checkpoint, images):
 @pytest.mark.parametrize("arguments, said", [
     (("--model", "parsec_nano"), "did you mean 'parseq_nano'?"),
     (("--weights", "none.safetensors"), "none.safetensors"),
-    (("--device", "warp"), "use --device cpu"),
+    (("--device", "warp"), "a device of this machine, found 'warp'"),
 ])
 def test_wrong_options_are_said_in_one_line(capsys, images, arguments, said):
     status, lines, err = run(capsys, images[0], *arguments)
@@ -116,7 +116,10 @@ def test_it_runs_from_another_directory_on_names_that_are_no_text(checkpoint, im
 
 def test_grey_and_transparent_images_are_read(capsys, checkpoint, tmp_path):
     for mode in ("L", "RGBA", "I;16", "P"):
-        Image.new(mode, (40, 12)).save(tmp_path / f"{mode[0]}.png")
+        image = Image.new(mode, (40, 12))
+        if mode == "RGBA":
+            image.paste("black", (5, 3, 30, 9))
+        image.save(tmp_path / f"{mode[0]}.png")
     done, lines, _ = run(capsys, *sorted(tmp_path.glob("*.png")), "--weights", checkpoint)
     assert done == 0 and len(lines) == 4
 

@@ -84,23 +84,25 @@ def test_split():
         split(10, 1.0, seed=0)
 
 
-WORDS = ["Ab-c", "café", "", "!!", "x" * 26, "ok"]
+WORDS = ["Ab-c", "café", "", "!!", "x" * 26, "ok", "straße"]
 
 
-def test_labels_filtered():
+def test_labels_filtered(caplog):
     kept, words, report = select_labels(WORDS, ALNUM36, "filtered")
-    assert (kept, words) == ([0, 1, 5], ["abc", "caf", "ok"])
-    assert report == {"total": 6, "kept": 3, "outside_charset": 3, "empty": 2, "too_long": 1}
+    assert (kept, words) == ([0, 1, 5], ["abc", "cafe", "ok"])
+    assert report == {"total": 7, "kept": 3, "outside_charset": 3, "empty": 2, "too_long": 1}
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 1 and said[0].startswith("left out 1 of 7") and "'straße'" in said[0]
     kept, words, _ = select_labels(WORDS, ASCII94, "filtered")
-    assert (kept, words) == ([0, 1, 3, 5], ["Ab-c", "caf", "!!", "ok"])
+    assert (kept, words) == ([0, 1, 3, 5], ["Ab-c", "cafe", "!!", "ok"])
 
 
 def test_labels_published():
     kept, words, report = select_labels(WORDS, ALNUM36, "published")
-    assert kept == [0, 1, 2, 3, 4, 5] and words == WORDS
-    assert report == {"total": 6, "kept": 6, "outside_charset": 3, "empty": 1, "too_long": 1}
+    assert kept == [*range(7)] and words == WORDS
+    assert report == {"total": 7, "kept": 7, "outside_charset": 4, "empty": 1, "too_long": 1}
     ids, lengths = ALNUM36.encode(words, steps=26, unknown="end")
-    assert ids[0, :5].tolist() == [1, 2, 0, 3, 0] and lengths.tolist() == [5, 5, 1, 3, 26, 3]
+    assert ids[0, :5].tolist() == [1, 2, 0, 3, 0] and lengths.tolist() == [5, 5, 1, 3, 26, 3, 7]
     assert ids[4].tolist() == [24] * 26  # no end token left
 
 

@@ -69,7 +69,7 @@ def test_readme_names_every_entry():
 
 
 def test_unknown_name_suggests_the_nearest():
-    with pytest.raises(KeyError, match=r"found 'textzoom/train_1'; did you mean textzoom/train1"):
+    with pytest.raises(KeyError, match=r"found 'textzoom/train_1'; did you mean 'textzoom/train1'"):
         locate("textzoom/train_1")
 
 

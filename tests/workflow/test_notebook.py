@@ -10,7 +10,8 @@ import pytest
 
 from kdltr import files
 from kdltr.apps.command import main
-from kdltr.workflow.notebook import NotebookError, check_parameters, read_parameters, run_notebook
+from kdltr.workflow.notebook import run_notebook
+from kdltr.workflow.parameters import NotebookError, check_parameters, read_parameters
 
 PARAMETERS = """
 steps: int = 2  # few, for a test
@@ -49,7 +50,7 @@ def book(tmp_path, monkeypatch) -> Path:
 def test_an_unknown_parameter_suggests_the_nearest(book, tmp_path, capsys):
     assert main(["notebook", str(book), str(tmp_path / "out.ipynb"), "-p", "step", "3"]) == 2
     assert "no parameter 'step'; did you mean 'steps'?" in capsys.readouterr().err
-    with pytest.raises(NotebookError, match=r"it knows .*'recogniser'"):
+    with pytest.raises(NotebookError, match=r"Known: .*recogniser"):
         check_parameters(book, {"xyz": 1})
     assert not (tmp_path / "out.ipynb").exists()
 
@@ -66,7 +67,7 @@ def test_an_unknown_parameter_suggests_the_nearest(book, tmp_path, capsys):
     ],
 )
 def test_a_value_of_another_type_is_refused(book, given):
-    with pytest.raises(NotebookError, match=f"parameter {next(iter(given))!r} is"):
+    with pytest.raises(NotebookError, match=f"parameter {next(iter(given))} must be"):
         check_parameters(book, given)
 
 

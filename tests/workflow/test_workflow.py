@@ -255,8 +255,8 @@ def test_a_profile_can_build_on_another(project):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ("runs: {count: {note: x}}", "unknown keys"),
-        ("rums: {}", "unknown keys"),
+        ("runs: {count: {note: x}}", "unknown setting"),
+        ("rums: {}", "unknown setting"),
         ("runs: {count: {needs: [absent]}}", "unknown run"),
         ("runs: {count: {inputs: [data/absent.pt]}}", "missing: data/absent.pt"),
         ("runs: {absent: {}}", "notebooks/absent.ipynb, params/tiny/absent.yaml"),
