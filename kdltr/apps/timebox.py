@@ -36,8 +36,8 @@ PIECES = 4.0  # seconds before the end that the last pieces have
 TABLES, STATE = (".json", ".csv"), ("state.pt", "best.safetensors")  # of a training, in pieces
 OUTCOME = re.compile(r" (PASSED|FAILED|SKIPPED|ERROR)\b")
 PUBLISHED = {"bench": "bench", "timebox": "summary"}  # names there, and in a time box
-NEEDED = ("accelerate", "jsonschema", "lmdb", "numpy", "pandas", "PIL", "pytest", "rapidfuzz",
-          "safetensors", "scipy", "torch")
+NEEDED = ("accelerate", "jsonschema", "lmdb", "numpy", "pandas", "PIL", "pydantic", "pytest",
+          "rapidfuzz", "safetensors", "scipy", "torch")
 
 
 def run(file: Path, minutes: float, out: Path, root: Path) -> int:
