@@ -166,15 +166,16 @@ def read_state(path: str | Path) -> dict[str, Any]:
     path = place(path)
     _check_layout(path)
     try:
-        with torch.serialization.safe_globals(_numpy_plain()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        # An open file: of a path torch looks at the suffix.
+        with torch.serialization.safe_globals(_numpy_plain()), path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is refused: expected tensors and plain values, found something else, which "
             f"could run code when loaded ({str(error).splitlines()[0]}); get the weights from "
             f"their publisher, or save them anew as a state dict"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of whatever kind: a damaged file fails anywhere in torch
         raise CheckpointError(
             f"{path} cannot be read as a torch file: {error}; it may be truncated: fetch it again"
         ) from error
