@@ -180,7 +180,7 @@ def _checked(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def check_name(of: str, name: str) -> None:
-    """Raise WorkflowError for the name of a profile or run that shells or Snakemake read as more."""
+    """Raise WorkflowError for a name of a profile or run that is syntax to shells or Snakemake."""
     if not NAME.fullmatch(name):
         raise WorkflowError(f"expected the name of a {of}, of letters, digits, '-', '_' and '.', "
                             f"found {name!r}: spaces and other signs are syntax to shells and "

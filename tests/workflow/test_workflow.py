@@ -258,7 +258,7 @@ def test_a_profile_can_build_on_another(project):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ("runs: {count: {note: x}}", "run 'count': unknown setting 'note'; did you mean 'notebook'"),
+        ("runs: {count: {note: x}}", "'count': unknown setting 'note'; did you mean 'notebook'"),
         ("rums: {}", "unknown setting 'rums'; did you mean 'runs'"),
         ("runs: {count: {needs: [absent]}}", "unknown run"),
         ("runs: {count: {inputs: [data/absent.pt]}}", "missing: data/absent.pt"),
