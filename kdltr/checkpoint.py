@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -164,17 +164,20 @@ def read_state(path: str | Path) -> dict[str, Any]:
         CheckpointError: the file is damaged, or holds more than tensors and plain values.
     """
     path = place(path)
-    _check_layout(path)
     try:
-        with torch.serialization.safe_globals(_numpy_plain()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_layout(path)
+        # An open file: of a path torch looks at the suffix.
+        with torch.serialization.safe_globals(_numpy_plain()), path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is refused: expected tensors and plain values, found something else, which "
             f"could run code when loaded ({str(error).splitlines()[0]}); get the weights from "
             f"their publisher, or save them anew as a state dict"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of whatever kind: a damaged file fails anywhere in torch
         raise CheckpointError(
             f"{path} cannot be read as a torch file: {error}; it may be truncated: fetch it again"
         ) from error
@@ -204,7 +207,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except Exception as error:  # as above
         raise CheckpointError(
             f"{path} cannot be read as safetensors: {error}; it may be truncated: fetch it again"
         ) from error

@@ -4,10 +4,12 @@ import json
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
+from kdltr.charset import CHARSETS
 from kdltr.checkpoint import (
     CheckpointError,
     load_weights,
@@ -17,6 +19,7 @@ from kdltr.checkpoint import (
     save_weights,
 )
 from kdltr.models import create_model
+from kdltr.models.weights import load_recogniser
 
 TOY = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2}
 
@@ -134,3 +137,67 @@ def test_unknown_model_and_setting():
         create_model("parseq_nano", widht=3)
     with pytest.raises(ValueError, match="do not tile"):
         create_model("parseq_nano", patch=(5, 4))
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "model.", "model._orig_mod.module.",
+                                    "module.module.", "_orig_mod.model."])
+def test_what_wrappers_put_before_names_is_taken_off(model, tmp_path, prefix):
+    torch.save({f"{prefix}{name}": value for name, value in model.state_dict().items()},
+               tmp_path / "w.pt")
+    assert read_weights(tmp_path / "w.pt").keys() == model.state_dict().keys()
+
+
+def test_the_suffix_does_not_matter(model, tmp_path):
+    torch.save(model.state_dict(), tmp_path / "w.safetensors")
+    save_weights(model, tmp_path / "w.pth", {"model": "parseq_nano"})
+    for name in ("w.safetensors", "w.pth"):
+        assert read_weights(tmp_path / name).keys() == model.state_dict().keys()
+    assert load_recogniser(tmp_path / "w.pth").semantic_width == TOY["width"]
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.int64(7), np.bool_(True), np.str_("x"),
+                                   np.arange(6.0).reshape(2, 3)])
+def test_plain_numbers_of_numpy_beside_the_weights_are_no_code(model, tmp_path, value):
+    torch.save({"model": model.state_dict(), "beside": value}, tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(("content", "kind"), [
+    (b"<!DOCTYPE html><html>", "a web page"), (b"version https://git-lfs.github", "a Git LFS"),
+    (b"", "an empty file"), (b'{"error": "not found"}', "JSON"), (b"\x1f\x8b\x08", "a compressed"),
+    (b"PK\x05\x06" + bytes(18), "a zip archive"), (b"\x89PNG\r\n", "an image"),
+])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ""])
+def test_what_is_no_weights_is_named(tmp_path, content, kind, suffix):
+    (tmp_path / f"w{suffix}").write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"found {kind}") as caught:
+        read_weights(tmp_path / f"w{suffix}")
+    assert "run code" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(model, tmp_path, value):
+    state = dict(model.state_dict())
+    state["head.bias"] = torch.full_like(state["head.bias"], value)
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match="NaN or infinity in 1 of .*'head.bias'.*diverged"):
+        load_weights(model, tmp_path / "w.pt")
+
+
+def test_sizes_of_one_s_own_come_back_with_the_weights(tmp_path):
+    made = {"strides": (2, (2, 1), 2, 1, 1), "hidden": 64, "charset": CHARSETS["digits_first36"]}
+    save_weights(create_model("abinet_nano", **made), tmp_path / "w.safetensors",
+                 {"model": "abinet_nano"})
+    again = load_recogniser(tmp_path / "w.safetensors")
+    assert again.charset == made["charset"]
+    assert again.sizes == {"hidden": 64, "charset": "digits_first36"}  # the strides are usual
+
+
+def test_images_of_another_range_are_refused(model):
+    size = (1, 3, *model.image_size)
+    for images, said in ((torch.full(size, 200.0), "from 200 to 200"),
+                         (torch.full(size, -1.0), "from -1 to -1"),
+                         (torch.full(size, float("nan")), "from nan")):
+        with pytest.raises(ValueError, match=rf"reads images in \[0, 1\], found values {said}"):
+            model.read(images)
+    assert len(model.read(torch.full(size, 1.2))) == 1  # bicubic interpolation overshoots

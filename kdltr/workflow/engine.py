@@ -18,7 +18,7 @@ import psutil
 
 from kdltr.files import PACKAGE, require, write_text
 from kdltr.workflow.parameters import check_parameters, read_parameters
-from kdltr.workflow.plan import Plan, Run, load_plan, names_to_verify
+from kdltr.workflow.plan import Plan, Run, check_name, load_plan, names_to_verify
 from kdltr.workflow.processes import (
     JobRecord,
     ProfileLock,
@@ -39,6 +39,7 @@ _CHATTER = (
 
 def lock_of(profile: str, root: Path) -> ProfileLock:
     """The lock that every writer of `results/<profile>` holds."""
+    check_name("profile", profile)
     return ProfileLock(root / "results" / profile / ".workflow" / "lock")
 
 

@@ -154,14 +154,14 @@ def _read(
     profile: str, root: Path, above: tuple[str, ...] = ()
 ) -> tuple[dict[str, Any], list[str]]:
     """The merged YAML, and the profiles it comes from, base first."""
-    _check_name("profile", profile)
+    check_name("profile", profile)
     path = root / "params" / profile / "workflow.yaml"
     if not path.is_file():
         known = sorted(p.parent.name for p in root.glob("params/*/workflow.yaml"))
         raise WorkflowError(f"no profile {profile!r}: expected {path}{nearest(profile, known)}")
     own = _checked(Content, _yaml(path), str(path))
     for name in own.get("runs", {}):
-        _check_name("run", name)
+        check_name("run", name)
     if profile in above:
         raise WorkflowError(f"{path}: `base` goes in a circle: {' of '.join([*above, profile])}")
     merged, bases = _read(own["base"], root, (*above, profile)) if own.get("base") else ({}, [])
@@ -186,7 +186,8 @@ def _checked(kind: type, values: dict[str, Any], where: str) -> dict[str, Any]:
     return values
 
 
-def _check_name(of: str, name: str) -> None:
+def check_name(of: str, name: str) -> None:
+    """Raise WorkflowError for a name of a profile or run that is syntax to shells or Snakemake."""
     if not NAME.fullmatch(name):
         raise WorkflowError(f"expected the name of a {of}, of letters, digits, '-', '_' and '.', "
                             f"found {name!r}: spaces and other signs are syntax to shells and "

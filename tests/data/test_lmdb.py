@@ -2,7 +2,9 @@
 
 import errno
 import multiprocessing
+import os
 import pickle
+import unicodedata
 from pathlib import Path
 
 import lmdb
@@ -257,3 +259,44 @@ def test_real_photographs():
     assert {(pair.hr.shape, pair.lr.shape) for pair in folder} == {((32, 128, 3), (16, 64, 3))}
     words = opening.open_words(REAL / "words")
     assert len(words) == 20 and all(word.image.ndim == 3 for word in words)
+
+
+def test_one_file_by_several_paths_is_opened_once(tmp_path):
+    image = np.zeros((8, 20, 3), np.uint8)
+    stores.write_words(tmp_path / "a", [(image, "first")])
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    os.link(tmp_path / "a" / "data.mdb", tmp_path / "hard.mdb")
+    paths = [tmp_path / "a", tmp_path / "a" / "data.mdb", tmp_path / "link", tmp_path / "hard.mdb"]
+    opened = [stores.Words(path) for path in paths]
+    assert [words[0].label for words in opened + opened[::-1]] == ["first"] * 8
+
+
+def test_a_data_set_renamed_or_replaced_while_it_is_open_is_read_anew(tmp_path):
+    image = np.zeros((8, 20, 3), np.uint8)
+    stores.write_words(tmp_path / "a", [(image, "first")])
+    before = stores.Words(tmp_path / "a")
+    assert before[0].label == "first"
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert stores.Words(tmp_path / "b")[0].label == "first"
+    stores.write_words(tmp_path / "a", [(image, "second")])
+    found = [stores.Words(tmp_path / name)[0].label for name in ("a", "b", "a")]
+    assert found == ["second", "first", "second"]
+
+
+def test_home_is_understood(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    stores.write_words("~/made/words", [(np.zeros((8, 20, 3), np.uint8), "one")])
+    assert (tmp_path / "made/words/data.mdb").is_file()
+    assert stores.Words.holds("~/made/words")
+    assert opening.open_words("~/made/words")[0].label == "one"
+
+
+def test_names_that_look_the_same_are_the_same(tmp_path):
+    name = "caf\u00e9-\ud55c.png"
+    (tmp_path / unicodedata.normalize("NFD", name)).write_bytes(
+        encode_png(np.zeros((8, 20, 3), np.uint8)))
+    (tmp_path / "labels.tsv").write_text(f"name\tlabel\n{name}\tcafe\nmiss\u00e9.png\tx\n",
+                                         encoding="utf-8")
+    assert opening.open_words(tmp_path)[0].label == "cafe"
+    with pytest.raises(RecordError, match="miss\u00e9.png"):
+        opening.open_words(tmp_path)[1]

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 
 import nbformat
@@ -11,7 +12,13 @@ import pytest
 from kdltr import files
 from kdltr.apps.command import main
 from kdltr.workflow.notebook import run_notebook
-from kdltr.workflow.parameters import NotebookError, check_parameters, read_parameters
+from kdltr.workflow.parameters import (
+    NotebookError,
+    at_home,
+    check_parameters,
+    declarations,
+    read_parameters,
+)
 
 PARAMETERS = """
 steps: int = 2  # few, for a test
@@ -138,3 +145,101 @@ def test_set_up_leaves_logging_alone_in_jupyter(tmp_path, monkeypatch):
 def test_the_root_is_the_checkout(monkeypatch):
     monkeypatch.delenv(files.ROOT, raising=False)
     assert (files.repository_root() / "Snakefile").is_file()
+
+
+DEEP = """
+from_where: str = "here"  # text
+sets: list[str] = ["a"]  # several
+sizes: dict[str, int] = {"a": 1}  # by name
+recipe: "Settings" = {}  # of a dataclass that the notebook imports
+runs: dict[str, "Settings"] = {}  # several of them
+odd: "Nothing" = 1  # what is not imported is not checked
+"""
+
+
+@pytest.fixture
+def deep(tmp_path) -> Path:
+    """A notebook whose parameters have types all the way down."""
+    return write(tmp_path / "deep.ipynb", "from kdltr.bench import Settings", parameters=DEEP)
+
+
+@pytest.mark.parametrize(("given", "said"), [
+    ({"sets": "train1"}, "sets must be a list, found 'train1'"),
+    ({"sets": ["a", 1]}, "sets.1 must be text"),
+    ({"sizes": {"a": "8"}}, "sizes.a must be a whole number, found '8'"),
+    ({"sizes": "a"}, "sizes must be `name: value` lines"),
+    ({"recipe": {"pairs": "8"}}, "recipe.pairs must be a whole number"),
+    ({"recipe": {"pair": 8}}, "recipe: unknown setting 'pair'; did you mean 'pairs'"),
+    ({"runs": {"x": {"warmup": 1.5}}}, "runs.x.warmup must be a whole number"),
+    ({"from_where": None}, "from_where must be text"),
+])
+def test_parameters_have_types_all_the_way_down(deep, given, said):
+    with pytest.raises(NotebookError, match=f"deep.ipynb: parameter {said}") as caught:
+        check_parameters(deep, given)
+    assert caught.value.status == 2
+    check_parameters(deep, {"recipe": {"pairs": 8}, "sets": [], "odd": "anything"})
+
+
+@pytest.mark.parametrize("value", ["@words", "", "2024", "yes", "null", "a: b: c", "#1", "*.png",
+                                   "~", "[x", "1e-3", " x "])
+def test_a_text_parameter_is_taken_as_it_stands(deep, value):
+    declared = declarations(deep)
+    assert read_parameters([], [["from_where", value]], declared) == {"from_where": value}
+    assert read_parameters([], [["from_where", "'a b'"]], declared) == {"from_where": "a b"}
+    assert read_parameters([], [["sets", "[a, b]"]], declared) == {"sets": ["a", "b"]}
+
+
+def test_what_is_no_yaml_is_named(deep, tmp_path, capsys):
+    with pytest.raises(NotebookError, match="parameter 'sets': expected YAML, found '\\[a'"):
+        read_parameters([], [["sets", "[a"]], declarations(deep))
+    (tmp_path / "latin.yaml").write_bytes(b"from_where: w\xf6rter\n")
+    (tmp_path / "open.yaml").write_text("sets: [\n")
+    for name, said in (("latin", "UTF-8"), ("open", "expected YAML")):
+        file = tmp_path / f"{name}.yaml"
+        with pytest.raises(NotebookError, match=f"{name}.yaml: .*{said}"):
+            read_parameters([str(file)], [])
+    (tmp_path / "no.ipynb").write_text("<html>")
+    assert main(["notebook", str(tmp_path / "no.ipynb"), str(tmp_path / "out.ipynb")]) == 2
+    assert "expected a Jupyter notebook" in capsys.readouterr().err
+
+
+def test_home_is_understood_at_any_depth(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert at_home({"a": "~/x", "b": ["~", "x~", "~you"], "c": {"d": 1}}) == {
+        "a": "/home/me/x", "b": ["/home/me", "x~", "~you"], "c": {"d": 1}}
+
+
+def test_the_kernel_is_this_interpreter_and_braces_are_no_syntax(book, tmp_path, monkeypatch):
+    """Whatever the notebook and the machine say, and without a home that can be written."""
+    foreign = tmp_path / "share/kernels/python3/kernel.json"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text('{"argv": ["/no/python", "{connection_file}"], "display_name": "x", '
+                       '"language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    monkeypatch.setenv("HOME", "/proc/1/none")
+    document = json.loads(book.read_text())
+    del document["metadata"]["kernelspec"]
+    document["cells"][-1]["source"] = "import os, sys\nprint(sys.executable, os.environ['HOME'])"
+    source = tmp_path / "a {1} b" / "x {y.ipynb"
+    source.parent.mkdir()
+    source.write_text(json.dumps(document))
+    run_notebook(source, tmp_path / "{out}" / "run.ipynb", {})
+    (output,) = nbformat.read(tmp_path / "{out}" / "run.ipynb", 4).cells[-1].outputs
+    program, home = output.text.split()
+    assert program == sys.executable and "kdltr-home-" in home
+    assert os.environ["HOME"] == "/proc/1/none"
+
+
+def test_what_can_be_mended_has_no_traceback_and_its_own_status(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(files.ROOT, str(tmp_path))
+    book = write(tmp_path / "book.ipynb", "from kdltr.files import setup\nroot = setup()",
+                 "from kdltr.data.images import image_files\nimage_files('nowhere')")
+    assert main(["notebook", str(book), str(tmp_path / "run.ipynb")]) == 2
+    assert "ImageError: nowhere: expected a folder of images" in capsys.readouterr().err
+    kept = nbformat.read(tmp_path / "run.failed.ipynb", 4).cells[-1].outputs[0]
+    assert len(kept.traceback) == 1 and kept.ename == "ImageError"
+    document = json.loads(book.read_text())
+    document["cells"][-1]["source"] = "1 / 0"
+    book.write_text(json.dumps(document))
+    assert main(["notebook", str(book), str(tmp_path / "run.ipynb")]) == 1
+    assert len(nbformat.read(tmp_path / "run.failed.ipynb", 4).cells[-1].outputs[0].traceback) > 1

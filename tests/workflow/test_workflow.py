@@ -1,5 +1,7 @@
 """The workflow on a tiny profile: content decides what runs, and kills lose nothing."""
 
+import errno
+import fcntl
 import itertools
 import json
 import os
@@ -15,6 +17,7 @@ import nbformat
 import psutil
 import pytest
 
+from kdltr.apps.command import main
 from kdltr.files import PACKAGE
 from kdltr.workflow import engine, keys, tidy
 from kdltr.workflow.plan import load_plan
@@ -255,10 +258,16 @@ def test_a_profile_can_build_on_another(project):
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        ("runs: {count: {note: x}}", "unknown setting"),
-        ("rums: {}", "unknown setting"),
+        ("runs: {count: {note: x}}", "'count': unknown setting 'note'; did you mean 'notebook'"),
+        ("rums: {}", "unknown setting 'rums'; did you mean 'runs'"),
         ("runs: {count: {needs: [absent]}}", "unknown run"),
         ("runs: {count: {inputs: [data/absent.pt]}}", "missing: data/absent.pt"),
+        ("runs: {count: {threads: '2'}}", "run 'count': threads must be a whole number"),
+        ("runs: {count: {needs: total}}", "run 'count': needs must be a list, found 'total'"),
+        ("runs: {count: {outputs: ['a{b}']}}", "braces and stars are syntax"),
+        ("runs: [count]", "runs must be `name: value` lines"),
+        ("base: tiny", "`base` goes in a circle: tiny of tiny"),
+        ("runs: [", "expected YAML"),
         ("runs: {absent: {}}", "notebooks/absent.ipynb, params/tiny/absent.yaml"),
     ],
 )
@@ -403,3 +412,47 @@ def test_the_report_is_out_of_date_when_its_template_or_a_published_figure_chang
     file.write_text(file.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     after = load_plan("tiny", project)
     assert after.report_key != before.report_key and after.runs == before.runs
+
+
+@pytest.mark.parametrize("name", ["my words", "it's", "a&b", "$HOME", "{x}", "a/b", "..", ""])
+def test_a_name_that_is_syntax_is_refused(project, name, monkeypatch, capsys):
+    """Before anything starts."""
+    monkeypatch.setenv("KDLTR_ROOT", str(project))
+    assert main(["run", name]) == 2
+    assert "name of a profile, of letters" in capsys.readouterr().err
+    assert not (project / "results").exists()
+    (project / "params/tiny/workflow.yaml").write_text(
+        f"runs: {{{json.dumps(name)}: {{notebook: count}}}}")
+    with pytest.raises(WorkflowError, match="name of a run, of letters"):
+        load_plan("tiny", project)
+
+
+def test_a_profile_may_be_called_by_a_number(project):
+    """Which Snakemake's --config would take for one."""
+    (project / "params/tiny").rename(project / "params/007")
+    (project / "params/007/workflow.yaml").write_text("report: false\nruns: {total: {}}\n")
+    plan = load_plan("007", project)
+    command = engine._command(plan, project, 1, ())
+    assert plan.folder == Path("results/007") and "profile=params/007" in command
+
+
+def test_what_snakemake_says_is_said(project):
+    """Of its own errors all, of its progress and of a notebook that failed nothing."""
+    command = [sys.executable, "-m", "kdltr", "run", "tiny", "--cores", "1", "--", "no/such/target"]
+    done = subprocess.run(command, cwd=project, env=os.environ | {"KDLTR_ROOT": str(project)},
+                          capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1 and "No rule to produce no/such/target" in done.stderr
+    assert "Traceback" not in done.stderr and "Building DAG" not in done.stderr
+    log = project / "log"
+    log.write_text("Building DAG of jobs...\nRuleException:\nx\nWorkflowError:\n"
+                   "At least one job did not complete successfully.\n")
+    assert engine._said(log) == [] == engine._said(project / "absent")
+
+
+def test_a_file_system_without_locks_is_worked_on_with_a_warning(tmp_path, monkeypatch, caplog):
+    def refuse(handle, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with ProfileLock(tmp_path / "lock"):
+        assert "has no locks" in caplog.text
