@@ -28,6 +28,7 @@ from kdltr.models.lines import LineReader, Part
 from kdltr.models.weights import load_recogniser
 
 SMALL = 32  # pixels: the height of a line's box up to which the student reads its words, too
+SURE = 0.5  # a word whose characters are less probable (`_sureness`) is none; as in rapidocr
 BATCH = 64  # words
 UPRIGHT = 1.5  # a box so many times higher than wide is read from the left and the right, too
 
@@ -70,13 +71,13 @@ class PhotographReader:
         self._lines = LineReader(next(self.student.parameters()).device)
 
     def find_words(self, image: np.ndarray) -> list[Box]:
-        """The boxes of the words of an image (H, W, 3) uint8 RGB, in the order of `read`."""
-        return [word.box for word in self._parted(image)]
+        """The boxes of the words that `read` reads."""
+        return [word.box for word in self.read(image)]
 
     def read(self, image: np.ndarray) -> list[Word]:
         """The words of an image (H, W, 3) uint8 RGB: rows from the top, each from the left.
 
-        Where nothing is read, there is no word.
+        Where nothing is read, or nothing surely (`SURE`), there is no word.
         """
         words = self._parted(image)
         small = [i for i, word in enumerate(words) if word.box.size[0] <= SMALL]
@@ -84,7 +85,7 @@ class PhotographReader:
         for i, reading in zip(small, read_resized(self.student, crops), strict=True):
             other = Word(reading, words[i].box, self.student.name)
             words[i] = max(other, words[i], key=lambda word: _sureness([word.reading]))
-        return [word for word in words if word.reading.text]
+        return [word for word in words if _sureness([word.reading]) >= SURE]
 
     def _parted(self, image: np.ndarray) -> list[Word]:
         """The words as the teacher reads them; a line that it cannot read is a word without text.

@@ -49,9 +49,11 @@ def render_photograph(
         heights: least and largest font size in pixels; a line that is too wide has a smaller one.
 
     Raises:
-        ValueError: the lines do not fit, or no font has their characters.
+        ValueError: the lines do not fit, or no font has one of their characters.
         MissingExtra: the fonts are not installed.
     """
+    if odd := set("".join(lines)) - fonts.ASCII - {" "}:
+        raise ValueError(f"expected lines of ASCII's characters, found {''.join(sorted(odd))!r}")
     rng = np.random.default_rng(seed)
     (height, width), ink, placed = size, np.zeros(size, np.uint8), []
     written = [_lettering(line, width, heights, rng) for line in lines]

@@ -19,9 +19,10 @@ from kdltr.models.rapidocr import DETECTOR, wheel_model
 cv2 = optional("cv2", "ppocr")
 onnxruntime = optional("onnxruntime", "ppocr")
 
+SHORTER, LONGER = 736, 2000  # pixels that a side has at least and, which goes first, at most; but
+ENLARGED = 2  # a picture is made so many times larger at most: a lone word stays one
+STEP = 32  # pixels; what the network's input is a multiple of, and the grey border around all
 # As rapidocr has them.
-SHORTER, LONGER = 736, 2000  # pixels: so long a side is at least, which comes first, and at most
-STEP = 32  # pixels; what the network's input is a multiple of
 CORE, SURE = 0.3, 0.5  # probability of a pixel of a core, and the mean that a core has at least
 GROWTH = 1.6  # a core grows by its area × this ÷ its circumference, on all sides
 THIN = 3  # pixels of the input; thinner cores are none
@@ -50,7 +51,8 @@ class Box:
         """What is in it of an image (H, W, 3), seen from the front: (h, w, 3) of its `size`."""
         h, w = self.size
         flat = np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32)
-        view = cv2.getPerspectiveTransform(self.corners.astype(np.float32), flat)
+        half = np.float32(0.5)  # corners lie at edges of pixels, OpenCV counts from their middles
+        view = cv2.getPerspectiveTransform(self.corners.astype(np.float32) - half, flat - half)
         return cv2.warpPerspective(image, view, (w, h), flags=cv2.INTER_CUBIC,
                                    borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
 
@@ -91,21 +93,23 @@ class Detector:
         The image is searched at `LONGER` pixels at most: of a larger one, letters that are then
         less than about 8 pixels high are not found.
         """
-        chance = self.probability(image)  # (h, w)
         size = np.array(image.shape[1::-1])  # (W, H)
-        scale = size / chance.shape[::-1]
-        return in_rows([Box(np.clip(box.corners * scale, 0, size), box.score)
+        scale = min(max(1.0, min(SHORTER / size.min(), ENLARGED)), LONGER / size.max())
+        width, height = np.maximum(np.round(size * scale).astype(int), 1).tolist()
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        chance = self.probability(cv2.resize(image, (width, height), interpolation=way))
+        return in_rows([Box(np.clip(box.corners * (size / (width, height)), 0, size), box.score)
                         for box in cores(chance)])
 
     def probability(self, image: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 RGB → (h, w) float32, the probability of a core at the network's size."""
-        sides = np.array(image.shape[:2])
-        scale = min(max(1.0, SHORTER / sides.min()), LONGER / sides.max())
-        height, width = np.maximum(np.round(sides * scale / STEP).astype(int), 1) * STEP
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        pixels = cv2.resize(image, (width, height), interpolation=way)[:, :, ::-1]  # BGR
-        batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1
-        return self._session.run(None, {self._session.get_inputs()[0].name: batch})[0][0, 0]
+        """(h, w, 3) uint8 RGB → (h, w) float32, the probability that a pixel is of a core."""
+        height, width = image.shape[:2]
+        below, right = STEP + -height % STEP, STEP + -width % STEP
+        pixels = np.zeros((STEP + height + below, STEP + width + right, 3), np.float32)
+        pixels[STEP:-below, STEP:-right] = image[:, :, ::-1] / np.float32(127.5) - 1  # BGR
+        batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+        found = self._session.run(None, {self._session.get_inputs()[0].name: batch})[0][0, 0]
+        return found[STEP:-below, STEP:-right]
 
 
 def cores(chance: np.ndarray) -> list[Box]:
