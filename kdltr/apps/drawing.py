@@ -16,7 +16,7 @@ from kdltr.models.detector import Box
 
 cv2 = optional("cv2", "ppocr")
 
-LEAST, MOST = 18, 1600  # pixels: heights of words for which the picture is enlarged, and its side
+LEAST, MOST = 32, 1600  # pixels: heights of words for which the picture is enlarged, and its side
 COLOURS = ((0, 90, 170), (190, 70, 0), (0, 120, 80))  # of the models, in the order of their names
 LEGEND = 28  # pixels
 

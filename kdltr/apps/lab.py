@@ -181,7 +181,7 @@ def reader(
         "noise": widgets.FloatSlider(noise, min=0, max=60, step=1, description="noise σ",
                                      readout_format=".0f"),
     }  # fmt: skip
-    whole = widgets.Checkbox(description="find the words of a photograph", indent=False)
+    whole = widgets.Checkbox(description="find its words", indent=False)
     shown, problem, picture = widgets.HTML(), widgets.HTML(), widgets.HTML()
 
     def update(_: Any = None) -> None:

@@ -13,6 +13,7 @@ from kdltr.charset import ASCII95, BLANK, Charset, Reading
 from kdltr.models import create_model
 
 FRAME = 8  # pixels
+LATE = 0.4  # frames: how far right of the middle of a space it is read, measured on generated lines
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def parts(logits: Tensor, charset: Charset) -> list[Part]:
     for each, run in groupby(range(len(ids)), key=ids.__getitem__):
         frames = list(run)
         if each != BLANK and charset.characters[each - 1] == " ":
-            cuts.append((frames[0] + frames[-1] + 1) / 2 / len(ids))
+            cuts.append(((frames[0] + frames[-1] + 1) / 2 - LATE) / len(ids))
             words.append([])
         elif each != BLANK:
             words[-1].append(frames[0])
