@@ -38,8 +38,8 @@ def drawn(image: np.ndarray, words: Sequence[Word]) -> np.ndarray:
     for word in words:
         box = Box(word.box.corners * (width / sides[1], height / sides[0]), word.box.score)
         frame = [box.corners.round().astype(np.int32)]
-        cv2.polylines(photo, frame, True, (255, 255, 255), 4, cv2.LINE_AA)
-        cv2.polylines(photo, frame, True, colours[word.model], 2, cv2.LINE_AA)
+        cv2.polylines(photo, frame, True, (255, 255, 255), 3, cv2.LINE_AA)
+        cv2.polylines(photo, frame, True, colours[word.model], 1, cv2.LINE_AA)
         cv2.polylines(sheet, frame, True, (205, 205, 205), 1, cv2.LINE_AA)
         _write(sheet, box, word.reading.text, colours[word.model])
     both = np.concatenate([photo, sheet], axis=1 if height > width else 0)
@@ -68,7 +68,7 @@ def _legend(
     pen, font, left = ImageDraw.Draw(strip), ImageFont.load_default(15), 8.0
     counts = {name: sum(word.model == name for word in words) for name in colours}
     for name, count in counts.items() or {"no words found": 0}.items():
-        said = f"{name}: {count}" if count else name
+        said = f"{count} read by {name}" if count else name
         pen.text((left, LEGEND / 2), said, colours.get(name, "black"), font, anchor="lm")
         left += font.getlength(said) + 24
     return np.array(strip)
