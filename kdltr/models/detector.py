@@ -21,7 +21,7 @@ onnxruntime = optional("onnxruntime", "ppocr")
 
 SHORTER, LONGER = 736, 2000  # pixels that a side has at least and, which goes first, at most; but
 ENLARGED = 2  # a picture is made so many times larger at most: a lone word stays one
-STEP = 32  # pixels; what the network's input is a multiple of, and the grey border around all
+STEP = 32  # pixels; what the network's input is a multiple of, and the border around a picture
 # As rapidocr has them.
 CORE, SURE = 0.3, 0.5  # probability of a pixel of a core, and the mean that a core has at least
 GROWTH = 1.6  # a core grows by its area × this ÷ its circumference, on all sides
@@ -97,18 +97,25 @@ class Detector:
         scale = min(max(1.0, min(SHORTER / size.min(), ENLARGED)), LONGER / size.max())
         width, height = np.maximum(np.round(size * scale).astype(int), 1).tolist()
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        chance = self.probability(cv2.resize(image, (width, height), interpolation=way))
+        pixels = cv2.resize(image, (width, height), interpolation=way)
+        chance = self.probability(pixels, framed=scale == ENLARGED)
         return in_rows([Box(np.clip(box.corners * (size / (width, height)), 0, size), box.score)
                         for box in cores(chance)])
 
-    def probability(self, image: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint8 RGB → (h, w) float32, the probability that a pixel is of a core."""
+    def probability(self, image: np.ndarray, framed: bool = False) -> np.ndarray:
+        """(h, w, 3) uint8 RGB → (h, w) float32, the probability that a pixel is of a core.
+
+        Args:
+            framed: the border is grey, so that a word that fills the picture has an end; it makes
+                a line of text of many a picture without any. Else it goes on as the picture ends.
+        """
         height, width = image.shape[:2]
         below, right = STEP + -height % STEP, STEP + -width % STEP
-        pixels = np.zeros((STEP + height + below, STEP + width + right, 3), np.float32)
-        pixels[STEP:-below, STEP:-right] = image[:, :, ::-1] / np.float32(127.5) - 1  # BGR
-        batch = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
-        found = self._session.run(None, {self._session.get_inputs()[0].name: batch})[0][0, 0]
+        kind = cv2.BORDER_CONSTANT if framed else cv2.BORDER_REPLICATE
+        pixels = cv2.copyMakeBorder(image, STEP, below, STEP, right, kind, value=(127, 127, 127))
+        batch = pixels[:, :, ::-1].transpose(2, 0, 1)[None] / np.float32(127.5) - 1  # BGR
+        feed = {self._session.get_inputs()[0].name: np.ascontiguousarray(batch)}
+        found = self._session.run(None, feed)[0][0, 0]
         return found[STEP:-below, STEP:-right]
 
 
