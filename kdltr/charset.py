@@ -153,8 +153,9 @@ ASCII94 = Charset(
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
 )
+ASCII95 = Charset("ascii95", ASCII94.characters + " ")  # for lines of words
 
-CHARSETS = {charset.name: charset for charset in (ALNUM36, DIGITS_FIRST36, ASCII94)}
+CHARSETS = {charset.name: charset for charset in (ALNUM36, DIGITS_FIRST36, ASCII94, ASCII95)}
 
 
 def fold(word: str) -> str:

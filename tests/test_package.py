@@ -172,6 +172,7 @@ def test_without_an_extra_the_error_names_it(installed, extra, code):
 
 @pytest.mark.parametrize(("extra", "arguments"), [
     ("export", ["export", "parseq_nano_ltr", "word.onnx"]),
+    ("ppocr", ["read", "--detect", "word.png"]),
     ("generate", ["data", "generate", "words", "train1=1", "--workers", "1"]),
 ])
 def test_a_command_without_its_extra_says_so_in_one_line(installed, extra, arguments):

@@ -17,12 +17,15 @@ CORES = os.cpu_count() or 1
 def read(parser: ArgumentParser) -> str:
     """Read word images: path, text and confidence, a line each.
 
+    With --detect: the words of photographs, and left, top, width, height of each.
     If an image cannot be read, the others are, and the exit status is 1.
 
-    kdltr read --json crops/*.png
+    kdltr read --detect photo.jpg --picture found.png
     """
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image of one word, written "
-                        "from left to right: turn others first")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="of one word, written from left "
+                        "to right (turn others first); or photographs")
+    parser.add_argument("--detect", action="store_true", help="find words first; boxes in pixels")
+    parser.add_argument("--picture", metavar="FILE", help="with --detect: draw the readings there")
     parser.add_argument("--weights", metavar="WEIGHTS", help="a file, or the name of shipped ones; "
                         "default: ppocr_ltr, a student for photographs")
     _model(parser)
@@ -72,8 +75,7 @@ def evaluate(parser: ArgumentParser) -> str:
     parser.add_argument("data", nargs="+", metavar="DATA", help="labelled pairs or words")
     _model(parser)
     _device(parser)
-    parser.add_argument("--bicubic", action="store_true",
-                        help="let a teacher read the small images, upsampled")
+    parser.add_argument("--bicubic", action="store_true", help="let a teacher read LR, upsampled")
     parser.add_argument("--predictions", metavar="FILE.csv", help="write every reading there")
     return "WEIGHTS DATA… [options]"
 
@@ -132,8 +134,7 @@ def shards(parser: ArgumentParser) -> str:
     parser.add_argument("--pairs", type=int, required=True, metavar="N", help="how many")
     parser.add_argument("--split", choices=SPLITS, default="train1", metavar="NAME",
                         help=f"of {', '.join(SPLITS)}; default: train1")
-    parser.add_argument("--size", type=int, default=8192, metavar="N",
-                        help="pairs a shard; default: 8192")
+    parser.add_argument("--size", type=int, default=8192, help="pairs a shard; default: 8192")
     parser.add_argument("--hr-size", nargs=2, type=int, default=(32, 128), metavar=("H", "W"),
                         help="of the sharp pictures; default: 32 128")
     _making(parser)
@@ -168,8 +169,7 @@ def bench(parser: ArgumentParser) -> str:
     _device(parser)
     parser.add_argument("--precision", nargs="+", choices=("no", "bf16"), default=["no"],
                         metavar="P", help="no, bf16 or both; default: no, which is float32")
-    parser.add_argument("--parts", nargs="+", metavar="PART",
-                        help="default: training reading search memory")
+    parser.add_argument("--parts", nargs="+", help="default: training reading search memory")
     parser.add_argument("--minutes", type=float, metavar="N", help="begin nothing after so many")
     parser.add_argument("--out", metavar="FILE.json", help="a result file, whole at any time")
     return "[NAME…] [options]"

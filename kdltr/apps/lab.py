@@ -1,27 +1,34 @@
 """The interactive reader of notebook `09_read`: one word, degraded by sliders, read three ways.
 
+The word may be one of a photograph, in which it is found first.
+
 What is read and how it is shown are plain functions; `reader` puts them behind widgets.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import html
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 
+from kdltr.apps.drawing import drawn
+from kdltr.apps.photograph import PhotographReader, to_batch
 from kdltr.charset import Reading
+from kdltr.checkpoint import CheckpointError
 from kdltr.data.corruptions import gaussian_blur, gaussian_noise, resolution
 from kdltr.data.images import encode_png, image_files, read_image, resize
 from kdltr.data.records import ImageError
 from kdltr.evaluation.attention import attend, judged, overlay
 from kdltr.evaluation.evaluate import UpsampleBicubic
-from kdltr.files import optional
+from kdltr.files import MissingExtra, optional
 from kdltr.models.base import Recogniser
 
 widgets = optional("ipywidgets", "notebooks")
@@ -32,6 +39,7 @@ STYLE = """<style>
 .kdltr td { padding: 6px 14px 6px 0; vertical-align: middle; text-align: left; }
 .kdltr img { image-rendering: pixelated; display: block; border-radius: 2px; }
 .kdltr td > img { height: 48px; width: 192px; }
+.kdltr > img { image-rendering: auto; max-width: min(100%, 960px); }
 .kdltr .text { font: 600 20px/1.3 var(--jp-code-font-family, monospace); white-space: pre; }
 .kdltr .wrong { color: var(--jp-error-color1, #d0021b); }
 .kdltr .soft { color: var(--jp-ui-font-color2, #6b7280); font-size: 12px; }
@@ -121,9 +129,7 @@ def read_word(
             ("student", student, bad))
     found = []
     for name, model, given in ways:
-        device = next(model.parameters()).device
-        batch = torch.from_numpy(given.copy()).permute(2, 0, 1)[None].to(device).float() / 255
-        (reading,), maps = attend(model, batch)
+        (reading,), maps = attend(model, to_batch(model, [given]))
         found.append(Seen(name, given, reading, maps[0].cpu().numpy()))
     return found
 
@@ -151,11 +157,35 @@ def page(found: list[Seen], label: str | None = None) -> str:
     return f'{STYLE}<div class=kdltr><table>{"".join(rows)}</table></div>'
 
 
+@functools.cache
+def photograph_reader() -> PhotographReader:
+    """What finds the words of photographs, loaded once.
+
+    Raises:
+        MissingExtra, CheckpointError: as `PhotographReader`.
+    """
+    return PhotographReader()
+
+
+def search(name: str, image: np.ndarray) -> tuple[dict[str, Word], str]:
+    """The words of a photograph (H, W, 3) uint8, cut out, by its name, their number and reading.
+
+    And, as HTML, the picture of where they are and what is read (`kdltr.apps.drawing`).
+    """
+    found = photograph_reader().read(image)
+    words = {f"{name}, {i}: {word.reading.text}": Word(word.box.crop(image))
+             for i, word in enumerate(found, start=1)}
+    said = ", ".join(word.reading.text for word in found) or "no words found"
+    return words, f"{STYLE}<div class=kdltr>{_img(drawn(image, found), said, 'JPEG')}</div>"
+
+
 def reader(
     teacher: Recogniser, student: Recogniser, words: Mapping[str, Word], height: int = 16,
     blur: float = 0.0, noise: float = 0.0,
 ) -> widgets.Widget:
     """Choose or upload a word, degrade it with sliders, and see what is read.
+
+    Of an uploaded photograph the words can be found and become the choice.
 
     Args:
         teacher, student: both give attention or read by CTC (`kdltr.evaluation.attention.attend`).
@@ -171,25 +201,30 @@ def reader(
         "noise": widgets.FloatSlider(noise, min=0, max=60, step=1, description="noise σ",
                                      readout_format=".0f"),
     }  # fmt: skip
-    shown, problem = widgets.HTML(), widgets.HTML()
+    whole = widgets.Checkbox(description="find its words", indent=False)
+    shown, problem, picture = widgets.HTML(), widgets.HTML(), widgets.HTML()
 
     def update(_: Any = None) -> None:
         word = words[choice.value]
         settings = {name: slider.value for name, slider in sliders.items()}
         shown.value = page(read_word(teacher, student, word.image, **settings), word.label)
 
-    def take(change: Mapping[str, Any]) -> None:
-        problems = []
-        for file in change["new"]:
+    def take(_: Any) -> None:
+        problems, picture.value = [], ""
+        for file in upload.value:
             name = file["name"]
             try:
-                words[name] = Word(read_image(bytes(file["content"])))
-            except ImageError as error:
+                image = read_image(bytes(file["content"]))
+                taken = {name: Word(image)}
+                if whole.value:
+                    taken, picture.value = search(name, image)
+            except (ImageError, MissingExtra, CheckpointError) as error:
                 problems.append(html.escape(f"{name}: {error}"))
                 continue
-            shown_already = choice.value == name
-            choice.options, choice.value = list(words), name
-            if shown_already:  # of the earlier file of this name: nothing has changed for the list
+            words.update(taken)
+            before, chosen = choice.value, next(iter(taken), choice.value)
+            choice.options, choice.value = list(words), chosen
+            if before == chosen:  # an earlier file's of this name: nothing has changed for the list
                 update()
         problem.value = "<br>".join(problems)
 
@@ -197,13 +232,16 @@ def reader(
         control.observe(update, "value")
     for slider in sliders.values():
         slider.continuous_update = False  # once it is let go
-    upload.observe(take, "value")
+    for control in (upload, whole):
+        control.observe(take, "value")
     update()
     wrapped = widgets.Layout(flex_flow="row wrap")
-    lines = [choice, upload, problem], list(sliders.values())
-    return widgets.VBox([*(widgets.HBox(line, layout=wrapped) for line in lines), shown])
+    lines = [choice, upload, whole, problem], list(sliders.values())
+    return widgets.VBox([*(widgets.HBox(line, layout=wrapped) for line in lines), shown, picture])
 
 
-def _img(image: np.ndarray, text: str) -> str:
-    data = base64.b64encode(encode_png(image)).decode("ascii")
-    return f'<img alt="{html.escape(text)}" src="data:image/png;base64,{data}">'
+def _img(image: np.ndarray, text: str, kind: str = "PNG") -> str:
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, kind)
+    data = base64.b64encode(content.getvalue()).decode("ascii")
+    return f'<img alt="{html.escape(text)}" src="data:image/{kind.lower()};base64,{data}">'

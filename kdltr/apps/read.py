@@ -7,20 +7,26 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
+from kdltr.apps.drawing import drawn
+from kdltr.apps.photograph import BATCH, PhotographReader, Word, read_resized
 from kdltr.charset import Reading
 from kdltr.data.images import read_image, resize
 from kdltr.data.records import ImageError
+from kdltr.files import atomic_path
 from kdltr.models import Recogniser
 from kdltr.models.devices import checked_device
 from kdltr.models.weights import DEFAULT, load_recogniser
 
 
 def read_files(
-    model: Recogniser, paths: Sequence[str | os.PathLike], batch_size: int = 64
+    model: Recogniser, paths: Sequence[str | os.PathLike], batch_size: int = BATCH
 ) -> Iterator[tuple[str, Reading | ImageError]]:
     """Each path with its reading, or with the error that kept its image from being read, in order.
 
@@ -35,37 +41,94 @@ def read_files(
             except ImageError as error:
                 found.append(error)
         images = [array for array in found if isinstance(array, np.ndarray)]
-        readings = iter(_read(model, images) if images else [])
+        readings = iter(read_resized(model, images))
         for path, result in zip(chunk, found, strict=True):
             yield path, result if isinstance(result, ImageError) else next(readings)
 
 
-def command(options: Namespace) -> int:
-    """A line for each image: path, text and confidence, separated by tabs; or JSON objects.
+def read_photographs(
+    reader: PhotographReader, paths: Sequence[str | os.PathLike],
+    picture: str | os.PathLike | None = None,
+) -> Iterator[tuple[str, list[Word] | ImageError]]:
+    """Each path with its words, or with the error that kept its image from being read, in order.
 
-    Objects have `path`, `text` and `confidence`, or `path` and `error`; without `--json` errors go
-    to stderr. Returns 1 if any image could not be read.
+    Args:
+        picture: a file, for the words drawn (`kdltr.apps.drawing`) of the last photograph.
+    """
+    for path in map(os.fspath, paths):
+        try:
+            image = read_image(path)
+        except ImageError as error:
+            yield path, error
+            continue
+        words = reader.read(image)
+        if picture:
+            with atomic_path(picture) as temporary:
+                Image.fromarray(drawn(image, words)).save(temporary)
+        yield path, words
+
+
+def command(options: Namespace) -> int:
+    """A line for each image or word: path, text and confidence, separated by tabs; or JSON objects.
+
+    With `--detect` left, top, width and height follow. Objects have `path`, `text` and
+    `confidence`, and of words `box` (four corners), `height` and `model`; or `path` and `error`.
+    Without `--json` errors go to stderr. Returns 1 if any image could not be read.
     """
     device = checked_device(options.device)
+    _check_picture(options)
     model = load_recogniser(options.weights or DEFAULT, options.model, device)
+    if options.detect:
+        results = read_photographs(PhotographReader(model), options.images, options.picture)
+    else:
+        results = read_files(model, options.images)
     failed = False
-    for path, result in read_files(model, options.images):
-        wrong = isinstance(result, ImageError)
-        failed |= wrong
+    for path, result in results:
+        failed |= isinstance(result, ImageError)
+        lines = []
         if options.json:
-            said = {"error": str(result)} if wrong else {
-                "text": result.text, "confidence": result.confidence}
-            sys.stdout.write(json.dumps({"path": path, **said}) + "\n")
-        elif wrong:
+            lines = [json.dumps({"path": path, **each}) for each in _said(result)]
+        elif isinstance(result, ImageError):
             sys.stderr.write(f"kdltr read: {result}\n")
+        elif not result:
+            sys.stderr.write(f"kdltr read: {path}: no words found\n")
         else:
-            sys.stdout.write(f"{path}\t{result.text}\t{result.confidence:.3f}\n")
+            lines = ["\t".join([path, *each]) for each in _columns(result)]
+        sys.stdout.writelines(f"{line}\n" for line in lines)
         sys.stdout.flush()
     return 1 if failed else 0
 
 
-def _read(model: Recogniser, images: list[np.ndarray]) -> list[Reading]:
-    """Readings of N uint8 images (H, W, 3) of the model's size."""
-    batch = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)  # (N, 3, H, W)
-    device = next((parameter.device for parameter in model.parameters()), batch.device)
-    return model.read(batch.to(device).float() / 255)
+def _check_picture(options: Namespace) -> None:
+    """Raise ValueError unless what --picture asks for can be done."""
+    if not options.picture:
+        return
+    if not options.detect or len(options.images) != 1:
+        raise ValueError("expected --picture with --detect and one photograph, found "
+                         f"{len(options.images)} images{'' if options.detect else ', no --detect'}")
+    Image.init()
+    if Image.EXTENSION.get(Path(options.picture).suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"expected --picture to name an image file, such as found.png, found "
+                         f"{options.picture}")
+    if Path(options.picture).resolve() == Path(options.images[0]).resolve():
+        raise ValueError(f"expected another file than the photograph itself with --picture, found "
+                         f"{options.picture}")
+
+
+def _said(result: Reading | list[Word] | ImageError) -> list[dict[str, Any]]:
+    """What JSON objects say of an image, beside its path."""
+    if isinstance(result, ImageError):
+        return [{"error": str(result)}]
+    if isinstance(result, Reading):
+        return [{"text": result.text, "confidence": result.confidence}]
+    return [
+        {**_said(word.reading)[0], "box": word.box.corners.round(1).tolist(),
+         "height": word.box.size[0], "model": word.model} for word in result
+    ]
+
+
+def _columns(result: Reading | list[Word]) -> list[list[str]]:
+    """What lines say of an image, beside its path."""
+    if isinstance(result, Reading):
+        return [[result.text, f"{result.confidence:.3f}"]]
+    return [[*_columns(word.reading)[0], *map(str, word.bounds)] for word in result]

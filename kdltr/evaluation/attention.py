@@ -108,8 +108,7 @@ def attention_rows(
         for method, model in readers.items():
             fits = (word[key] for key in ("lr", "hr") if word[key].shape[:2] == model.image_size)
             image = next(fits)
-            device = next(model.parameters()).device
-            batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(device).float() / 255
+            batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(model.device).float() / 255
             (reading,), maps = attend(model, batch)
             rows.append({
                 "title": f"{method}, {reading.confidence:.2f}", "image": image,

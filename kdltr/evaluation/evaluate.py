@@ -63,11 +63,10 @@ def evaluate(
     if len(pairs) == 0:
         raise ValueError("expected words to evaluate on, found none; check the data's path")
     images = images_for(model, pairs)
-    device = next((parameter.device for parameter in model.parameters()), images.device)
     reader, readings = model.for_reading(), []
     with torch.inference_mode():
         for start in range(0, len(pairs), batch_size):
-            batch = images[start : start + batch_size].to(device)
+            batch = images[start : start + batch_size].to(model.device)
             readings += reader.read(batch.float() / 255)
     for index, reading in enumerate(readings):
         if not math.isfinite(reading.confidence):

@@ -49,6 +49,11 @@ class Recogniser(nn.Module):
     # Submodules that distillation gives no gradient: their output is only read.
     without_gradient: tuple[str, ...] = ()
 
+    @property
+    def device(self) -> torch.device:
+        """Where its parameters are; the CPU if it has none."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+
     def prepare(self, labels: Tensor, generator: torch.Generator) -> dict[str, Any]:
         """What ``forward`` needs beside images in training; goes to teacher and student alike.
 

@@ -98,8 +98,7 @@ def session(path: str | os.PathLike, threads: int = 0) -> onnxruntime.InferenceS
 
 
 def _write(model: Recogniser, path: Path) -> None:
-    device = next(model.parameters()).device
-    example = torch.zeros(2, 3, *model.image_size, device=device)
+    example = torch.zeros(2, 3, *model.image_size, device=model.device)
     with _quiet():
         program = torch.onnx.export(
             _Logits(model), (example,), dynamo=True, opset_version=OPSET, verbose=False,
@@ -129,11 +128,10 @@ def _write(model: Recogniser, path: Path) -> None:
 def _compare(model: Recogniser, path: Path) -> float:
     """The largest relative difference over `BATCHES` of noise."""
     runtime, worst = session(path), 0.0
-    device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)
     for n in BATCHES:
         images = torch.rand(n, 3, *model.image_size, generator=generator)
-        expected = model.traceable_logits(images.to(device)).cpu().numpy()
+        expected = model.traceable_logits(images.to(model.device)).cpu().numpy()
         (found,) = runtime.run(["logits"], {"images": images.numpy()})
         if found.shape != expected.shape:
             raise ExportError(f"{model.name}: expected logits {expected.shape} for {n} images, "

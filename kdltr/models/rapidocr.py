@@ -1,8 +1,8 @@
-"""The weights of PP-OCRv6's small recogniser, out of the `rapidocr` wheel on PyPI.
+"""The weights of PP-OCRv6's small recogniser and detector, out of the `rapidocr` wheel on PyPI.
 
 Apache-2.0, by PaddlePaddle (https://github.com/PaddlePaddle/PaddleOCR); as ONNX in rapidocr
 (https://github.com/RapidAI/RapidOCR). Nothing is downloaded and nothing of the wheel is run: its
-one file is read.
+two files are read.
 """
 
 from __future__ import annotations
@@ -22,14 +22,20 @@ from kdltr.files import optional
 
 onnx = optional("onnx", "ppocr")
 
-FILE = "models/PP-OCRv6_rec_small.onnx"
-SHA256 = "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884"
+RECOGNISER, DETECTOR = "models/PP-OCRv6_rec_small.onnx", "models/PP-OCRv6_det_small.onnx"
+SHA256 = {
+    RECOGNISER: "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+    DETECTOR: "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f",
+}
 WHEEL = "rapidocr 3.10.0"
 INSTALL = "pip install 'kdltr[ppocr]'"
 
 
-def wheel_model() -> Path:
-    """The recogniser's ONNX file in the installed wheel, checked by its hash.
+def wheel_model(file: str = RECOGNISER) -> Path:
+    """An ONNX file in the installed wheel, checked by its hash.
+
+    Args:
+        file: `RECOGNISER` or `DETECTOR`.
 
     Raises:
         CheckpointError: no such wheel, or one with another file.
@@ -37,14 +43,13 @@ def wheel_model() -> Path:
     found = importlib.util.find_spec("rapidocr")
     if found is None or not found.submodule_search_locations:
         raise CheckpointError(
-            f"the weights of PP-OCR lie in the wheel {WHEEL}, which is not installed: {INSTALL}, "
-            f"or give the path of {Path(FILE).name} or of weights saved by kdltr"
+            f"{Path(file).name} lies in the wheel {WHEEL}, which is not installed: {INSTALL}"
         )
-    path = Path(found.submodule_search_locations[0]) / FILE
+    path = Path(found.submodule_search_locations[0]) / file
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
-    if digest != SHA256:
+    if digest != SHA256[file]:
         raise CheckpointError(
-            f"expected {path} with sha256 {SHA256}, as in {WHEEL}, found {digest}; {INSTALL}"
+            f"expected {path} with sha256 {SHA256[file]}, as in {WHEEL}, found {digest}; {INSTALL}"
         )
     return path
 
@@ -71,7 +76,8 @@ def read_onnx(
         raise CheckpointError(f"no checkpoint at {path}")
     model = onnx.load(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    characters = metadata.get("character", "").splitlines()
+    # The list leaves out the last class, which is the space.
+    characters = [*metadata.get("character", "").splitlines(), " "]
     if lacking := [c for c in charset.characters if c not in characters]:
         raise CheckpointError(f"{path} lacks the characters {''.join(lacking)!r} of {charset.name}")
     classes = [0, *(characters.index(character) + 1 for character in charset.characters)]

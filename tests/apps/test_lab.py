@@ -1,6 +1,7 @@
 """The reader of notebook 09: what it shows, and that it works in JupyterLab in a browser."""
 
 import html
+import importlib.util
 import json
 import os
 import re
@@ -22,6 +23,9 @@ import pytest
 from PIL import Image
 
 from kdltr.apps import lab
+from kdltr.data.images import encode_png
+from kdltr.files import MissingExtra
+from kdltr.generator.photograph import render_photograph
 from kdltr.generator.synthetic import arrays
 from kdltr.models.weights import load_recogniser
 
@@ -33,6 +37,10 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
          "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SLOW = 180  # seconds: a busy machine of two cores
 TOKEN = "test"
+SIGNS = ["Fresh bread", "Platform 9"]
+with_wheel = pytest.mark.skipif(
+    importlib.util.find_spec("rapidocr") is None, reason="needs the wheel rapidocr, found none"
+)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +128,46 @@ def test_an_image_of_one_s_own_is_added_and_a_bad_file_explained(readers, words,
                if isinstance(part, widgets.HTML))  # fmt: skip
 
 
+@with_wheel
+def test_the_words_of_a_photograph_become_the_choice(readers, words):
+    reader = lab.reader(*readers, words)
+    upload, choice = control(reader, "your own"), control(reader, "word")
+    content, _ = render_photograph(SIGNS, seed=3, size=(200, 300), heights=(24, 36))
+    given = {"type": "image/jpeg", "size": 1, "last_modified": datetime.now(UTC)}
+    upload.value = [given | {"name": "photo.jpg", "content": content}]
+    assert choice.value == "photo.jpg" and len(choice.options) == 4  # the whole, as one word
+    control(reader, "find its words").value = True
+    expected = [f"photo.jpg, {i}: {word}"
+                for i, word in enumerate(" ".join(SIGNS).split(), start=1)]
+    assert choice.value == expected[0] and [*choice.options[4:]] == expected
+    assert shown(reader)["teacher, sharp"]
+    pictures = [part.value for part in parts(reader) if isinstance(part, widgets.HTML)
+                and 'alt="Fresh, bread, Platform, 9"' in part.value]  # fmt: skip
+    assert len(pictures) == 1 and "data:image/jpeg;base64," in pictures[0]
+    white = encode_png(np.full((60, 90, 3), 255, np.uint8))
+    upload.value = [given | {"name": "white.png", "content": white}]
+    assert len(choice.options) == 8
+    assert any('alt="no words found"' in part.value for part in parts(reader)
+               if isinstance(part, widgets.HTML))  # fmt: skip
+
+
+def test_without_the_extra_a_photograph_s_words_are_not_found_and_it_is_said(
+    readers, words, monkeypatch
+):
+    def missing():
+        raise MissingExtra("run: pip install 'kdltr[ppocr]'")
+
+    monkeypatch.setattr(lab, "photograph_reader", missing)
+    reader = lab.reader(*readers, words)
+    control(reader, "find its words").value = True
+    given = {"type": "image/png", "size": 1, "last_modified": datetime.now(UTC)}
+    content = encode_png(next(iter(words.values())).image)
+    control(reader, "your own").value = [given | {"name": "photo.png", "content": content}]
+    assert len(control(reader, "word").options) == 3
+    assert any("pip install &#x27;kdltr[ppocr]&#x27;" in part.value for part in parts(reader)
+               if isinstance(part, widgets.HTML))  # fmt: skip
+
+
 @pytest.fixture
 def server(tmp_path):
     """JupyterLab on this machine alone, with a copy of the notebook and settings of its own."""
@@ -177,6 +225,7 @@ def wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
     pytest.fail(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
+@with_wheel
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine (apt install chromium)")
 @pytest.mark.timeout(2 * SLOW)
 def test_it_works_in_a_browser(server, words, tmp_path):
@@ -185,6 +234,8 @@ def test_it_works_in_a_browser(server, words, tmp_path):
     first, second, _ = words
     mine = tmp_path / "mine.png"
     Image.fromarray(words[second].image).save(mine)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(render_photograph(SIGNS, seed=3, size=(200, 300), heights=(24, 36))[0])
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch_persistent_context(
             tmp_path / "browser", executable_path=CHROMIUM, args=FLAGS, headless=True,
@@ -214,5 +265,11 @@ def test_it_works_in_a_browser(server, words, tmp_path):
                 page.get_by_role("button", name="your own").click()
             chooser.value.set_files(mine)
             expect(reading).to_have_text(second)
+            page.locator(".widget-checkbox", has_text="find its words").locator("input").check()
+            with page.expect_file_chooser() as chooser:
+                page.get_by_role("button", name="your own").click()
+            chooser.value.set_files(photo)
+            page.get_by_alt_text("Fresh, bread, Platform, 9").wait_for()
+            expect(page.locator(".widget-dropdown select")).to_have_value("photo.jpg, 1: Fresh")
         finally:
             browser.close()

@@ -46,8 +46,8 @@ def test_no_invented_hash_and_every_source_is_given():
     shipped = {name for name in entries if name.startswith("weights/")}
     in_a_wheel = {"ppocr"}  # whose releases do not change
     assert {name for name, entry in entries.items() if entry.sha256} == shipped | in_a_wheel
-    assert entries["ppocr"].sha256 == rapidocr.SHA256
-    assert entries["ppocr"].path.endswith(rapidocr.FILE.rpartition("/")[2])
+    assert entries["ppocr"].sha256 == rapidocr.SHA256[rapidocr.RECOGNISER]
+    assert entries["ppocr"].path.endswith(rapidocr.RECOGNISER.rpartition("/")[2])
     assert entries["parseq"].sha256_prefix == "bb5792a6"
     assert entries["parseq"].sha256_prefix in entries["parseq"].path
     assert all(entry.source.startswith("https://") for name, entry in entries.items()

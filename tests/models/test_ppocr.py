@@ -84,8 +84,9 @@ def test_another_file_in_the_wheel_is_refused(monkeypatch, tmp_path):
     with pytest.raises(CheckpointError, match="found no such file"):
         create_model("ppocr", "rapidocr")
     (tmp_path / "models").mkdir()
-    (tmp_path / rapidocr.FILE).write_bytes(b"another")
-    with pytest.raises(CheckpointError, match=f"sha256 {rapidocr.SHA256}.*found [0-9a-f]{{64}};"):
+    (tmp_path / rapidocr.RECOGNISER).write_bytes(b"another")
+    digest = rapidocr.SHA256[rapidocr.RECOGNISER]
+    with pytest.raises(CheckpointError, match=f"sha256 {digest}.*found [0-9a-f]{{64}};"):
         create_model("ppocr", "rapidocr")
 
 
