@@ -24,7 +24,7 @@ from kdltr.apps.photograph import PhotographReader, to_batch
 from kdltr.charset import Reading
 from kdltr.checkpoint import CheckpointError
 from kdltr.data.corruptions import gaussian_blur, gaussian_noise, resolution
-from kdltr.data.images import encode_png, image_files, read_image, resize
+from kdltr.data.images import image_files, read_image, resize
 from kdltr.data.records import ImageError
 from kdltr.evaluation.attention import attend, judged, overlay
 from kdltr.evaluation.evaluate import UpsampleBicubic
