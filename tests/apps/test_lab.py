@@ -24,6 +24,7 @@ from PIL import Image
 
 from kdltr.apps import lab
 from kdltr.data.images import encode_png
+from kdltr.data.records import ImageError
 from kdltr.files import MissingExtra
 from kdltr.generator.photograph import render_photograph
 from kdltr.generator.synthetic import arrays
@@ -166,6 +167,33 @@ def test_without_the_extra_a_photograph_s_words_are_not_found_and_it_is_said(
     assert len(control(reader, "word").options) == 3
     assert any("pip install &#x27;kdltr[ppocr]&#x27;" in part.value for part in parts(reader)
                if isinstance(part, widgets.HTML))  # fmt: skip
+
+
+def test_a_second_file_of_the_same_name_is_read(readers, words, tmp_path):
+    reader = lab.reader(*readers, words)
+    upload, texts = control(reader, "your own"), list(words)
+    given = {"name": texts[0], "type": "image/png", "size": 1, "last_modified": datetime.now(UTC)}
+    for number in (1, 2, 0, 2):  # the first of the list, too, whose name is the one that is chosen
+        picture = encode_png(list(words.values())[number].image)
+        upload.value = [given | {"content": picture}]
+        assert shown(reader)["student"] == texts[number]
+    bad = [given | {"name": name, "content": b"<html>"} for name in ("a.png", "b.png")]
+    upload.value = bad
+    said = "".join(part.value for part in parts(reader) if isinstance(part, widgets.HTML))
+    assert "a.png: " in said and "b.png: " in said and "a web page" in said
+
+
+def test_a_folder_is_offered_without_what_cannot_be_read(words, tmp_path, capsys):
+    image = next(iter(words.values())).image
+    for name in ("IMG_1.JPG", "b.webp"):
+        Image.fromarray(image).save(tmp_path / name)
+    (tmp_path / "bad.png").write_bytes(b"")
+    assert list(lab.words_in(tmp_path)) == ["IMG_1.JPG", "b.webp"]
+    assert "left out: " in (said := capsys.readouterr().out) and "an empty file" in said
+    (tmp_path / "IMG_1.JPG").unlink()
+    (tmp_path / "b.webp").unlink()
+    with pytest.raises(ImageError, match="found none of 1; the first: .*an empty file"):
+        lab.words_in(tmp_path)
 
 
 @pytest.fixture

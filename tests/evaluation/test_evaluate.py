@@ -73,7 +73,9 @@ def test_nothing_is_dropped_and_the_order_stays():
 @pytest.mark.parametrize("label, reading, right", [
     ("Hornbill!", "HORN-bill", True),
     ("Don't", "dont", True),
-    ("cafe", "café", False),  # the accent goes with its letter: "caf"
+    ("café", "cafe", True),  # folded: the accent goes, the letter stays
+    ("ＡＢ１", "ab1", True),
+    ("straße", "strasse", False),
     ("ab", "abc", False),
     ("", "", True),
     ("!?", "...", True),  # both empty after filtering

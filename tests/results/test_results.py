@@ -214,6 +214,15 @@ def test_a_full_disk_leaves_the_last_result(tmp_path, monkeypatch):
     assert "50.0" in (tmp_path / "a.csv").read_text()
 
 
+def test_a_checkout_of_another_user_has_no_commit_and_that_is_said(tmp_path, monkeypatch, caplog):
+    git = tmp_path / "git"
+    git.write_text("#!/bin/sh\necho 'fatal: detected dubious ownership' >&2; exit 128\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_state(tmp_path) == (None, None)
+    assert "git config --global --add safe.directory" in caplog.text
+
+
 def test_git_state_is_of_this_repository_alone(tmp_path):
     def git(*arguments):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],

@@ -13,7 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from kdltr.checkpoint import save_weights
 from kdltr.data import DataError
+from kdltr.data.lmdb import PairedWords, write_pairs
 from kdltr.losses import DistillationCriterion
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, NonFiniteLoss, ResumeError, distill
@@ -148,6 +150,35 @@ def test_the_clock_saves_between_the_steps_that_are_to_save(toy, tmp_path, monke
 def test_minutes_out_of_range_are_named(toy, tmp_path, wrong):
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be above 0, or None"):
         config(toy, tmp_path, **wrong)
+
+
+def test_a_run_goes_on_after_it_and_its_data_were_moved(toy, tmp_path):
+    """What lies there counts, not where; other data or another teacher at the same place do not."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    shutil.copytree(toy.data, here / "train")
+    shutil.copy(toy.settings["teacher_weights"], here / "teacher.safetensors")
+
+    def at(root, **changes):
+        return config(toy, root / "run", epochs=1, data=(str(root / "train"),),
+                      teacher_weights=str(root / "teacher.safetensors"), **changes)
+
+    distill(at(here))
+    here.rename(there)
+    assert distill(at(there)).steps == 9
+    with pytest.raises(ResumeError, match="batch_size was 4, is 5"):
+        distill(at(there, batch_size=5))
+    torch.manual_seed(1)
+    save_weights(create_model("parseq_nano", **toy.settings["model"]),
+                 there / "teacher.safetensors", {})
+    shutil.move(there / "teacher.safetensors", there / "other.safetensors")
+    with pytest.raises(ResumeError, match="teacher_weights was"):
+        distill(config(toy, there / "run", epochs=1, data=(str(there / "train"),),
+                       teacher_weights=str(there / "other.safetensors")))
+    pairs = [PairedWords(there / "train")[i] for i in range(39)]
+    write_pairs(there / "train", pairs)
+    with pytest.raises(ResumeError, match="sets was"):
+        distill(config(toy, there / "run", epochs=1, data=(str(there / "train"),)))
 
 
 def test_resuming_under_other_settings_is_refused(toy, tmp_path):
