@@ -62,13 +62,22 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
+def load_weights(
+    model: nn.Module, path: str | Path, beside: Mapping[str, tuple[int, ...]] | None = None
+) -> None:
     """Load a checkpoint strictly; half-precision files are widened.
+
+    Args:
+        beside: name and shape of entries that the file may hold beside the model's; such are passed
+            over.
 
     Raises:
         CheckpointError: as `read_weights`, or names or shapes differ; all of them are listed.
     """
-    found, expected = read_weights(path), model.state_dict()
+    beside = beside or {}
+    found = {name: value for name, value in read_weights(path).items()
+             if beside.get(name) != tuple(value.shape)}
+    expected = model.state_dict()
     missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
     problems = [f"missing {name} {tuple(expected[name].shape)}" for name in missing]
     problems += [f"unexpected {name} {tuple(found[name].shape)}" for name in unexpected]
