@@ -131,6 +131,18 @@ def save_weights(
         save_file(state, temporary, header)
 
 
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The header of a safetensors file; empty for other layouts and for damaged files."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, "pt") as content:
+            return content.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}  # loading says what is wrong with it
+
+
 def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
     """Save a training state: nested containers of tensors and plain values."""
     with atomic_path(path) as temporary:

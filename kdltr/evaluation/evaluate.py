@@ -35,6 +35,7 @@ from kdltr.evaluation.scores import (
 from kdltr.models import create_model
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
+from kdltr.superres import TwoStage, load_upscaler
 
 log = logging.getLogger(__name__)
 
@@ -88,16 +89,18 @@ def evaluate(
 def load_readers(
     recognisers: Mapping[str, Mapping[str, Any]], device: str | torch.device = "cpu"
 ) -> dict[str, dict[str, Recogniser]]:
-    """Teacher, teacher after bicubic upsampling, and students of every recogniser.
+    """Teacher, teacher after upsampling of every kind, and students of every recogniser.
 
     Args:
         recognisers: by the teacher's name: `weights` (a file), `student` (its name), `students`
             (weights by method, the one of interest first; "" is as initialised from the teacher)
-            and, where they differ from the names', `sizes`.
+            and, where they differ from the names', `sizes`. `two_stage` puts super-resolution
+            networks before the teacher: by method a file of `kdltr.train.superres`, or for
+            published ones the arguments of `kdltr.superres.load_upscaler`.
         device: where they go.
 
     Returns:
-        `readers[recogniser][method]`: "teacher on HR", "bicubic", then the students.
+        `readers[recogniser][method]`: "teacher on HR", "bicubic", two stages, then the students.
     """
     readers = {}
     for name, entry in recognisers.items():
@@ -112,7 +115,11 @@ def load_readers(
                 students[method].init_from_teacher(teacher)
         small = next((student.image_size for student in students.values()), None)
         bicubic = UpsampleBicubic(teacher, small)
-        readers[name] = {"teacher on HR": teacher, "bicubic": bicubic, **students}
+        two_stage = {}
+        for method, given in entry.get("two_stage", {}).items():
+            parts = load_upscaler(**({"path": given} if isinstance(given, str) else given))
+            two_stage[method] = TwoStage(parts[0], teacher, parts[1]).to(device)
+        readers[name] = {"teacher on HR": teacher, "bicubic": bicubic, **two_stage, **students}
     return readers
 
 

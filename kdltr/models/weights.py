@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from kdltr.charset import CHARSETS
-from kdltr.checkpoint import CheckpointError
+from kdltr.checkpoint import CheckpointError, read_metadata
 from kdltr.files import shipped
 from kdltr.models import Recogniser, create_model, list_models, nearest
 
@@ -40,7 +39,7 @@ def load_recogniser(
     file = Path(weights)
     if not file.is_file() and str(weights) in list_weights():
         file = WEIGHTS / f"{weights}.safetensors"
-    metadata = _metadata(file)
+    metadata = read_metadata(file)
     name = model or metadata.get("model")
     if name is None and not file.is_file():
         raise CheckpointError(f"expected a file of weights, or shipped ones of "
@@ -56,17 +55,6 @@ def load_recogniser(
 def list_weights() -> list[str]:
     """Names of the weights that kdltr ships."""
     return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
-
-
-def _metadata(file: Path) -> dict[str, str]:
-    """The header of a safetensors file; empty for other layouts and for damaged files."""
-    if file.suffix != ".safetensors":
-        return {}
-    try:
-        with safe_open(file, "pt") as content:
-            return content.metadata() or {}
-    except (SafetensorError, OSError):
-        return {}  # loading says what is wrong with it
 
 
 def _config(metadata: dict[str, str]) -> dict[str, Any]:

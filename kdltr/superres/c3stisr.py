@@ -65,6 +65,7 @@ class C3STISR(Upscaler):
     """
 
     takes_prior = True
+    teaches_generator = True
 
     def __init__(self, name: str, config: C3STISRConfig) -> None:
         super().__init__(name, config)

@@ -22,6 +22,8 @@ from kdltr.models import nearest
 from kdltr.superres.constants import Constants, sinusoids
 from kdltr.superres.stt import FeedForward, LinearAttention, UnbiasedLayerNorm
 
+PLACES = 8 * 32  # S
+
 
 @dataclass(frozen=True)
 class ReaderConfig:

@@ -62,9 +62,11 @@ class Upscaler(nn.Module):
         name: its name in the registry.
         channels: C.
         takes_prior: whether `forward` needs a text prior.
+        teaches_generator: whether the prior's generator learns from the enlarged image too.
     """
 
     takes_prior = False
+    teaches_generator = False
     in_training: tuple[str, ...] = ("stn_head",)  # submodules that evaluation does not use
 
     def __init__(self, name: str, config: UpscalerConfig) -> None:

@@ -13,7 +13,7 @@ from kdltr.models.folding import folded
 from kdltr.models.output import ModelOutput
 from kdltr.superres.images import with_mask
 from kdltr.superres.prior import check_generator, text_prior
-from kdltr.superres.trunk import LR_SIZE, Upscaler
+from kdltr.superres.trunk import LR_SIZE, Counts, Upscaler
 
 
 class TwoStage(Recogniser):
@@ -51,6 +51,12 @@ class TwoStage(Recogniser):
         self.image_size = LR_SIZE
         self.eval()
 
+    def count_parameters(self) -> Counts:
+        """Of all parts together; `published` is what the paper's table says."""
+        readers = [part for part in (self.recogniser, self.generator) if part is not None]
+        more = sum(p.numel() for reader in readers for p in reader.parameters())
+        return Counts(*(count + more for count in self.upscaler.count_parameters()))
+
     def prepare(self, labels: Tensor, generator: torch.Generator) -> dict[str, Any]:
         """What the recogniser needs."""
         return self.recogniser.prepare(labels, generator)
@@ -66,13 +72,11 @@ class TwoStage(Recogniser):
 
         Of the network's size, 32×128, or resized to the recogniser's where that is another.
         """
-        lr = with_mask(images) if self.upscaler.config.mask else images
-        prior = None if self.generator is None else text_prior(self.generator(images).logits)
-        enlarged = self.upscaler(lr, prior)[:, :3]
+        large = upscaled(images, self.upscaler, self.generator)
         size = self.recogniser.image_size
-        if tuple(enlarged.shape[2:]) != tuple(size):
-            enlarged = F.interpolate(enlarged, size, mode="bicubic")
-        return enlarged.clamp(0, 1) if self.clamp else enlarged
+        if tuple(large.shape[2:]) != tuple(size):
+            large = F.interpolate(large, size, mode="bicubic")
+        return large.clamp(0, 1) if self.clamp else large
 
     def forward(self, images: Tensor, **extra: Any) -> ModelOutput:
         """Images (N, 3, 16, 64), RGB in [0, 1] → the recogniser's output."""
@@ -81,3 +85,14 @@ class TwoStage(Recogniser):
     def traceable_logits(self, images: Tensor) -> Tensor:
         """See `Recogniser.traceable_logits`."""
         return self.recogniser.traceable_logits(self.enlarge(images))
+
+
+def upscaled(images: Tensor, upscaler: Upscaler, generator: Recogniser | None = None) -> Tensor:
+    """LR images (N, 3, 16, 64), RGB in [0, 1] → what the upscaler makes of them (N, 3, 32, 128).
+
+    Args:
+        generator: for upscalers that take a text prior.
+    """
+    lr = with_mask(images) if upscaler.config.mask else images
+    prior = None if generator is None else text_prior(generator(images).logits)
+    return upscaler(lr, prior)[:, :3]

@@ -18,8 +18,8 @@ COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on 
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
 
 
-class _Settings:
-    """What both configurations share: building from a mapping, and saying what is wrong."""
+class Settings:
+    """What all configurations share: building from a mapping, and saying what is wrong."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -44,7 +44,7 @@ class _Settings:
 
 
 @dataclass(frozen=True)
-class DistillConfig(_Settings):
+class DistillConfig(Settings):
     """One distillation: who teaches whom, on what, how.
 
     A run is identified by ``output_dir``; started again with the same settings it goes on where it
@@ -99,11 +99,11 @@ class DistillConfig(_Settings):
 
     def __post_init__(self) -> None:
         for name in PARTS:
-            object.__setattr__(self, name, _paths(getattr(self, name)))
-        object.__setattr__(self, "selection_data", _paths(self.selection_data))
-        _check_model(self.teacher)
-        _check_model(self.student)
-        _check_choices(
+            object.__setattr__(self, name, as_paths(getattr(self, name)))
+        object.__setattr__(self, "selection_data", as_paths(self.selection_data))
+        check_model(self.teacher)
+        check_model(self.student)
+        check_choices(
             self,
             start=("published", "fitted"),
             path_score=("published", "log_normalised"),
@@ -141,7 +141,7 @@ class DistillConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class PretrainConfig(_Settings):
+class PretrainConfig(Settings):
     """Training a recogniser by cross-entropy on generated words, most often a teacher.
 
     Word ``i`` of the stream is a function of ``data_seed`` and ``i``, so that a run resumes at any
@@ -179,8 +179,8 @@ class PretrainConfig(_Settings):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "effects", checked_effects(self.effects))
-        _check_model(self.model)
-        _check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE)
+        check_model(self.model)
+        check_choices(self, image=("hr", "lr"), precision=("no", "bf16"), compile=COMPILE)
         self._require("augment", self.augment >= 0, "at least 0")
         self._require("workers", self.workers >= 0, "at least 0")
         self._require("validation_words", self.validation_words >= 1, "at least 1")
@@ -194,17 +194,20 @@ class PretrainConfig(_Settings):
             self._require(name, getattr(self, name) >= 1, "at least 1")
 
 
-def _paths(value: str | Path | list | tuple) -> tuple[str, ...]:
+def as_paths(value: str | Path | list | tuple) -> tuple[str, ...]:
+    """One path or several, as strings."""
     return (str(value),) if isinstance(value, str | Path) else tuple(str(path) for path in value)
 
 
-def _check_choices(config: _Settings, **known: tuple[str, ...]) -> None:
+def check_choices(config: Settings, **known: tuple[str, ...]) -> None:
+    """Raise ValueError unless each of these settings has one of its known values."""
     for name, choices in known.items():
         value = getattr(config, name)
         if value not in choices:
             raise ValueError(f"{name}: unknown {value!r}{nearest(str(value), list(choices))}")
 
 
-def _check_model(name: str) -> None:
+def check_model(name: str) -> None:
+    """Raise ValueError unless a recogniser has this name; the nearest is named."""
     if name not in list_models():
         raise ValueError(f"unknown model {name!r}{nearest(name, list_models())}")
