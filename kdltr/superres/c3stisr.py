@@ -7,12 +7,14 @@ which has no visual clue. Symbols as in `kdltr.superres.clues`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kdltr.models.language import LanguageModel
 from kdltr.superres.clues import CLUE, DSTA, GatedFusion, PriorMap, VisualClue, gate
+from kdltr.superres.constants import sinusoids
 from kdltr.superres.prior import CLASSES, FRAMES, frames, text_prior
 from kdltr.superres.trunk import RecurrentBlock, Upscaler, UpscalerConfig
 
@@ -42,6 +44,11 @@ class FrameSpeller(LanguageModel):
     Its classes are in the order of the text prior: the blank, digits, letters.
     """
 
+    def __init__(self, classes: int, steps: int, width: int, *sizes: Any) -> None:
+        super().__init__(classes, steps, width, *sizes)
+        for encoder in (self.token_encoder, self.pos_encoder):  # exact: training magnifies digits
+            encoder.pe.copy_(sinusoids(steps, width)[:, None])
+
     def forward(self, prior: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Probabilities of frames (N, T, K), which get no gradient → logits (N, T, K).
 
@@ -50,7 +57,7 @@ class FrameSpeller(LanguageModel):
             lengths: (N,) frames of each that are looked at; all if None.
         """
         if lengths is None:
-            lengths = prior.new_full((len(prior),), prior.shape[1])
+            lengths = prior.new_full(prior.shape[:1], prior.shape[1])
         return self.cls(self.spell(prior.detach(), lengths))
 
 

@@ -76,7 +76,7 @@ class FeatureEnhancer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, E, h, w) → (N, E, h, w)."""
         tokens = x.flatten(2).mT  # (N, L, E), row by row
-        places = self.positions.table.expand(len(x), -1, -1)
+        places = self.positions.table.expand(x.shape[0], -1, -1)
         tokens = torch.cat([tokens, places], dim=-1)  # (N, L, D)
         seen = self.mul_layernorm1(tokens + self.multihead(tokens, tokens))
         told = self.mul_layernorm3(seen + self.pff(seen))

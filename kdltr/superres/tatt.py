@@ -95,9 +95,9 @@ class Interpreter(nn.Module):
 
     def forward(self, first: Tensor, prior: Tensor) -> Tensor:
         """The map of `block1` (N, E, h, w) and a prior (N, T, K) → a clue (N, E, h, w)."""
-        places = self.dropout(self.positions.table.expand(len(prior), -1, -1))
+        places = self.dropout(self.positions.table.expand(prior.shape[0], -1, -1))
         memory = self.remember(prior, places)
-        queries = self.queries(len(first))
+        queries = self.queries(first.shape[0])
         x, norm, clues = first.flatten(2).mT, self.transformer.decoder.norm, []  # (N, L, E)
         for layer in self.transformer.decoder.layers:
             x = layer(x, queries, memory, places)

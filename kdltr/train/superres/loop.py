@@ -170,6 +170,11 @@ def build(config: UpscaleConfig) -> Upscaling:
         check_generator(generator)
     if config.reads:
         reader = create_reader(config.reader, config.reader_weights)
+    for role, model, weights in (("generator of text priors", generator, config.generator_weights),
+                                 ("reader", reader, config.reader_weights)):
+        if model is not None and weights is None:
+            log.warning("the %s, %s, starts from random weights and says nothing of words; give "
+                        "the file of a trained one", role, model.name)
     if config.similarity:
         similarity = torch.from_numpy(np.load(config.similarity)).float()
     training = Upscaling(upscaler, config.weights, generator, reader, similarity)
