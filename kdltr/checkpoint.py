@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -90,13 +90,22 @@ def is_safetensors(path: str | Path) -> bool:
     return start[8:] == b"{" and int.from_bytes(start[:8], "little") < 10**9
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
+def load_weights(
+    model: nn.Module, path: str | Path, beside: Mapping[str, tuple[int, ...]] | None = None
+) -> None:
     """Load a checkpoint strictly; half-precision files are widened.
+
+    Args:
+        beside: name and shape of entries that the file may hold beside the model's; such are passed
+            over.
 
     Raises:
         CheckpointError: as `read_weights`, or names or shapes differ; all of them are listed.
     """
-    found, expected = read_weights(path), model.state_dict()
+    beside = beside or {}
+    found = {name: value for name, value in read_weights(path).items()
+             if beside.get(name) != tuple(value.shape)}
+    expected = model.state_dict()
     missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
     problems = [f"missing {name} {tuple(expected[name].shape)}" for name in missing]
     problems += [f"unexpected {name} {tuple(found[name].shape)}" for name in unexpected]
@@ -149,6 +158,18 @@ def save_weights(
               for key, value in (({"config": sizes} if sizes else {}) | dict(metadata)).items()}
     with atomic_path(path) as temporary:
         save_file(state, temporary, header)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The header of a safetensors file; empty for other layouts and for damaged files."""
+    path = place(path)
+    if not path.is_file() or not is_safetensors(path):
+        return {}
+    try:
+        with safe_open(path, "pt") as content:
+            return content.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}  # loading says what is wrong with it
 
 
 def save_state(path: str | Path, state: Mapping[str, Any]) -> None:

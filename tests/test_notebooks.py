@@ -109,6 +109,12 @@ def test_every_run_s_parameters_fit_its_notebook_and_its_settings(profile, run):
 
         names = {key: given[key] for key in ("teacher", "student") if key in given}
         DistillConfig.from_dict({"output_dir": "x"} | names | given.get("recipe", {}))
+    if spec.notebook == "11_superresolution":
+        from kdltr.superres import create_upscaler
+        from kdltr.train.superres import UpscaleConfig
+
+        made = {"output_dir": "x", "network": given["network"]} | given.get("recipe", {})
+        create_upscaler(given["network"], **UpscaleConfig.from_dict(made).settings)
     if "training" in given:
         from kdltr.train import PretrainConfig
 

@@ -23,6 +23,7 @@ from kdltr.evaluation.evaluate import UpsampleBicubic, upsample_bicubic
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq
+from kdltr.superres import TwoStage
 
 SPOT = (255, 120, 0)  # the colour of what is attended most, RGB
 
@@ -31,7 +32,8 @@ def attend(model: Recogniser, images: Tensor) -> tuple[list[Reading], Tensor]:
     """Read images and say where each step looked; the mode (train or eval) is left as it was.
 
     Args:
-        model: a recogniser that gives attention or reads by CTC, or an `UpsampleBicubic` of one.
+        model: a recogniser that gives attention or reads by CTC, or an `UpsampleBicubic` or
+            a `TwoStage` with one.
         images: (N, 3, H, W), RGB in [0, 1].
 
     Returns:
@@ -49,6 +51,8 @@ def attend(model: Recogniser, images: Tensor) -> tuple[list[Reading], Tensor]:
     model.eval()
     try:
         with torch.inference_mode():
+            if isinstance(model, TwoStage):
+                return attend(model.recogniser, model.enlarge(images))
             if isinstance(model, PARSeq):
                 out, weights = cross_attention(model, images)
                 maps = weights.mean(1).unflatten(-1, _grid(model))  # (N, T, h, w)

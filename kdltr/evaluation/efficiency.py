@@ -5,7 +5,8 @@ What it takes in time and memory is measured by `kdltr.bench`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +19,11 @@ from kdltr.charset import MAX_LENGTH
 from kdltr.models.attention import MultiheadAttention
 from kdltr.models.base import Recogniser
 from kdltr.models.parseq import PARSeq
+from kdltr.superres import TwoStage, Upscaler
+from kdltr.superres.clues import WeightNormConv
+from kdltr.superres.deformable import DeformableConv
+from kdltr.superres.prior import CLASSES, FRAMES
+from kdltr.superres.trunk import LR_SIZE
 
 # Decoding steps of a PARSeq behind the paper's 2.93 G; a step is 0.04 G, so no other number is.
 PUBLISHED_STEPS = 3
@@ -70,15 +76,22 @@ def published_multiply_adds(model: Recogniser, steps: int = PUBLISHED_STEPS) -> 
     projections (they are no modules there); in PARSeq the projections in the encoder and everything
     in the decoder, where keys and values of image and characters are computed anew at each step.
 
+    Of two stages, what `upscaling_multiply_adds` says, the generator of text priors and the
+    recogniser.
+
     Args:
         model: of any size; its mode is left as it was.
         steps: that a PARSeq decodes before it refines: the word's length + 1. Others always take
             as many.
     """
+    if isinstance(model, TwoStage):
+        readers = [part for part in (model.recogniser, model.generator) if part is not None]
+        rest = sum(published_multiply_adds(reader, steps) for reader in readers)
+        return upscaling_multiply_adds(model.upscaler) + rest
     counted = 0
     outputs = {m.out_proj for m in model.modules() if isinstance(m, MultiheadAttention)}
 
-    def add(name: str, module: nn.Module, out: Any) -> None:
+    def add(name: str, module: nn.Module, inputs: Any, out: Any) -> None:
         nonlocal counted
         bias = getattr(module, "bias", None) is not None
         if isinstance(module, nn.Conv2d):
@@ -93,24 +106,65 @@ def published_multiply_adds(model: Recogniser, steps: int = PUBLISHED_STEPS) -> 
         elif isinstance(module, nn.Identity) and "k_decoder" in name:  # where the upsampling is
             counted += out.numel()
 
-    hooks = [
-        module.register_forward_hook(lambda module, _, out, name=name: add(name, module, out))
-        for name, module in model.named_modules()
-    ]
-    training = model.training
     image = next(model.parameters()).new_zeros(1, 3, *model.image_size)
-    try:
-        model.eval()
+    with _watched(model, add):
         if isinstance(model, PARSeq):
             tokens = model.encode(image).shape[1]
             counted += _activations(model, tokens) + _decoding(model, tokens, steps)
         else:
             model(image)
+    return counted
+
+
+@torch.no_grad()
+def upscaling_multiply_adds(network: Upscaler) -> int:
+    """Multiply-adds to enlarge one image, of modules alone: its part of the paper's "GFLOPs".
+
+    Convolutions, linear layers and GRUs without biases, and of attention the projections of
+    queries, keys and values.
+    """
+    counted = 0
+    outputs = {m.out_proj for m in network.modules() if isinstance(m, MultiheadAttention)}
+
+    def add(name: str, module: nn.Module, inputs: Any, out: Any) -> None:
+        nonlocal counted
+        if isinstance(module, nn.Conv2d | DeformableConv):
+            counted += out.numel() * module.weight[0].numel()
+        elif isinstance(module, WeightNormConv):
+            counted += out.numel() * module.weight_v[0].numel()
+        elif isinstance(module, nn.ConvTranspose2d):
+            counted += inputs[0].numel() * module.weight[0].numel()
+        elif isinstance(module, nn.Linear) and module not in outputs:
+            counted += out.numel() * module.in_features
+        elif isinstance(module, nn.GRU):
+            steps = out[0].shape[0] * out[0].shape[1]
+            counted += steps * sum(p.numel() for p in module.parameters() if p.ndim > 1)
+        elif isinstance(module, MultiheadAttention):
+            query, key = inputs[:2]  # projected already, (N, heads, ·, d)
+            counted += (query.numel() + 2 * key.numel()) * module.in_proj_weight.shape[1]
+
+    like = next(network.parameters())
+    prior = like.new_zeros(1, CLASSES, 1, FRAMES) if network.takes_prior else None
+    with _watched(network, add):
+        network(like.new_zeros(1, network.channels, *LR_SIZE), prior)
+    return counted
+
+
+@contextmanager
+def _watched(model: nn.Module, add: Callable[[str, nn.Module, Any, Any], None]) -> Iterator[None]:
+    """In eval mode, with ``add`` called for every module with its name, inputs and output."""
+    hooks = [
+        module.register_forward_hook(lambda *called, name=name: add(name, *called))
+        for name, module in model.named_modules()
+    ]
+    training = model.training
+    try:
+        model.eval()
+        yield
     finally:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    return counted
 
 
 def _activations(model: PARSeq, tokens: int) -> int:

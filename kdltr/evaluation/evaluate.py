@@ -37,6 +37,7 @@ from kdltr.evaluation.scores import (
 from kdltr.models import create_model
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
+from kdltr.superres import TwoStage, load_upscaler
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,9 @@ class Trained(_Trained, total=False):
     """A teacher's weights and those of its students, of which the first is the one of interest."""
 
     sizes: dict[str, Any]  # of all of them, where they differ from the names'
+    # Super-resolution networks before the teacher: by method a file of `kdltr.train.superres`, or
+    # for published ones the arguments of `kdltr.superres.load_upscaler`.
+    two_stage: dict[str, str | dict[str, Any]]
 
 
 Recognisers = dict[str, Trained]  # by the teacher's name
@@ -115,14 +119,14 @@ def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
 def load_readers(
     recognisers: Recognisers, device: str | torch.device = "cpu"
 ) -> dict[str, dict[str, Recogniser]]:
-    """Teacher, teacher after bicubic upsampling, and students of every recogniser.
+    """Teacher, teacher after upsampling of every kind, and students of every recogniser.
 
     Args:
         recognisers: what was trained, and where its weights are.
         device: where they go.
 
     Returns:
-        `readers[recogniser][method]`: "teacher on HR", "bicubic", then the students.
+        `readers[recogniser][method]`: "teacher on HR", "bicubic", two stages, then the students.
     """
     readers = {}
     for name, entry in recognisers.items():
@@ -137,7 +141,11 @@ def load_readers(
                 students[method].init_from_teacher(teacher)
         small = next((student.image_size for student in students.values()), None)
         bicubic = UpsampleBicubic(teacher, small)
-        readers[name] = {"teacher on HR": teacher, "bicubic": bicubic, **students}
+        two_stage = {}
+        for method, given in entry.get("two_stage", {}).items():
+            parts = load_upscaler(**({"path": given} if isinstance(given, str) else given))
+            two_stage[method] = TwoStage(parts[0], teacher, parts[1]).to(device)
+        readers[name] = {"teacher on HR": teacher, "bicubic": bicubic, **two_stage, **students}
     return readers
 
 

@@ -32,8 +32,20 @@ class MultiheadAttention(nn.Module):
 
     def query(self, x: Tensor) -> Tensor:
         """(B, T, E) → queries (B, heads, T, d)."""
+        return self._projected(x, 0)
+
+    def key(self, x: Tensor) -> Tensor:
+        """(B, S, E) → keys (B, heads, S, d), for those whose values are of other vectors."""
+        return self._projected(x, 1)
+
+    def value(self, x: Tensor) -> Tensor:
+        """(B, S, E) → values (B, heads, S, d)."""
+        return self._projected(x, 2)
+
+    def _projected(self, x: Tensor, part: int) -> Tensor:
         width = x.shape[-1]
-        return self.split(F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width]))
+        rows = slice(part * width, (part + 1) * width)
+        return self.split(F.linear(x, self.in_proj_weight[rows], self.in_proj_bias[rows]))
 
     def key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, E) → keys and values, each (B, heads, S, d)."""
@@ -54,12 +66,17 @@ class MultiheadAttention(nn.Module):
             visible: boolean, broadcastable to (B, heads, T, S); True where a query may look, which
                 every query may somewhere.
         """
-        p = self.dropout if self.training else 0.0
-        if p and query.device.type == "cpu":  # whose fused kernels know no dropout
-            mixed = _dropped_attention(query, key, value, visible, p)
-        else:
-            mixed = F.scaled_dot_product_attention(query, key, value, visible, p)
+        mixed = attend(query, key, value, visible, self.dropout if self.training else 0.0)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None = None, p: float = 0.0
+) -> Tensor:
+    """`scaled_dot_product_attention` with the chance ``p`` that a weight is dropped."""
+    if p and query.device.type == "cpu":  # whose fused kernels know no dropout
+        return _dropped_attention(query, key, value, visible, p)
+    return F.scaled_dot_product_attention(query, key, value, visible, p)
 
 
 def _dropped_attention(

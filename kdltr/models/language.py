@@ -41,9 +41,12 @@ class LanguageModel(nn.Module):
         never are, so that every query sees one.
         """
         logits = logits.detach()
-        lengths = predicted_lengths(logits).clamp(min=2)
-        tokens = self.token_encoder(self.proj(logits.softmax(-1)))  # (N, T, E)
-        steps = torch.arange(logits.shape[1], device=logits.device)
+        return self.spell(logits.softmax(-1), predicted_lengths(logits).clamp(min=2))
+
+    def spell(self, characters: Tensor, lengths: Tensor) -> Tensor:
+        """Probabilities of characters (N, T, C), keys hidden from lengths (N,) on → (N, T, E)."""
+        tokens = self.token_encoder(self.proj(characters))  # (N, T, E)
+        steps = torch.arange(characters.shape[1], device=characters.device)
         others = steps != steps[:, None]  # (T, T)
         visible = others & (steps < lengths[:, None])[:, None]  # (N, T, T)
         queries = self.pos_encoder.positions.expand_as(tokens)

@@ -100,10 +100,15 @@ def session(path: str | os.PathLike, threads: int = 0) -> onnxruntime.InferenceS
 def _write(model: Recogniser, path: Path) -> None:
     example = torch.zeros(2, 3, *model.image_size, device=model.device)
     with _quiet():
+        # Captured here, because the exporter would make a loop of every LSTM and GRU, each of which
+        # takes seconds; so they stay what they are, and ONNX knows them.
+        captured = torch.export.export(
+            _Logits(model), (example,), dynamic_shapes={"images": {0: torch.export.Dim("N")}},
+            strict=False,
+        )
         program = torch.onnx.export(
-            _Logits(model), (example,), dynamo=True, opset_version=OPSET, verbose=False,
-            optimize=False, input_names=["images"], output_names=["logits"],
-            dynamic_shapes={"images": {0: torch.export.Dim("N")}},
+            captured, dynamo=True, opset_version=OPSET, verbose=False, optimize=False,
+            input_names=["images"], output_names=["logits"],
         )
         # The exporter's own optimiser also looks for patterns, in a time that grows with the square
         # of the graph: minutes for PARSeq's 26 steps. ONNX Runtime does that when it loads a file.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from kdltr.checkpoint import CheckpointError, is_safetensors
+from kdltr.checkpoint import CheckpointError, read_metadata
 from kdltr.files import place, shipped
 from kdltr.models import Recogniser, check_model, create_model, list_models
 from kdltr.models.onnx_reader import OnnxReader
@@ -43,7 +41,7 @@ def load_recogniser(
         file = WEIGHTS / f"{weights}.safetensors"
     if model is None and file.suffix == ".onnx" and file.is_file():
         return OnnxReader(file).eval()
-    metadata = _metadata(file)
+    metadata = read_metadata(file)
     name = model or metadata.get("model")
     if name is None and not file.is_file():
         raise CheckpointError(f"expected a file of weights, or shipped ones of "
@@ -59,17 +57,6 @@ def load_recogniser(
 def list_weights() -> list[str]:
     """Names of the weights that kdltr ships."""
     return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
-
-
-def _metadata(file: Path) -> dict[str, str]:
-    """The header of a safetensors file; empty for other layouts and for damaged files."""
-    if not file.is_file() or not is_safetensors(file):
-        return {}
-    try:
-        with safe_open(file, "pt") as content:
-            return content.metadata() or {}
-    except (SafetensorError, OSError):
-        return {}  # loading says what is wrong with it
 
 
 def _config(metadata: dict[str, str]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on 
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
 
 
-class _Settings:
-    """What both configurations share: building from a mapping, and saying what is wrong."""
+class Settings:
+    """What all configurations share: building from a mapping, and saying what is wrong."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -58,7 +58,7 @@ class _Settings:
 
 
 @dataclass(frozen=True)
-class DistillConfig(_Settings):
+class DistillConfig(Settings):
     """One distillation: who teaches whom, on what, how.
 
     A run is identified by ``output_dir``; started again with the same settings it goes on where it
@@ -140,7 +140,7 @@ class DistillConfig(_Settings):
 
     def __post_init__(self) -> None:
         for name in (*PARTS, "selection_data"):
-            object.__setattr__(self, name, _several(getattr(self, name)))
+            object.__setattr__(self, name, several(getattr(self, name)))
         check_fields(self)
         for name in (self.teacher, self.student):
             check_sizes(name, self.model)
@@ -184,7 +184,7 @@ class DistillConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class PretrainConfig(_Settings):
+class PretrainConfig(Settings):
     """Training a recogniser by cross-entropy on generated words, most often a teacher.
 
     Word ``i`` of the stream is a function of ``data_seed`` and ``i``, so that a run resumes at any
@@ -231,7 +231,7 @@ class PretrainConfig(_Settings):
 
     def __post_init__(self) -> None:
         for name in ("effects", "words"):
-            object.__setattr__(self, name, _several(getattr(self, name)))
+            object.__setattr__(self, name, several(getattr(self, name)))
         check_fields(self)
         object.__setattr__(self, "effects", checked_effects(self.effects))
         check_sizes(self.model, self.settings)
@@ -250,6 +250,6 @@ class PretrainConfig(_Settings):
                              f"{', '.join(given)} too; leave them out")
 
 
-def _several(value: Any) -> Any:
+def several(value: Any) -> Any:
     """One path, or one name, stands for a list of it."""
     return (value,) if isinstance(value, str | Path) else value

@@ -1,0 +1,79 @@
+"""Settings of a super-resolution network's training. The defaults are TSRN's published recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from kdltr.models import check_model
+from kdltr.settings import check_fields, check_names
+from kdltr.superres import list_upscalers
+from kdltr.train.config import Settings, several
+from kdltr.train.superres.terms import FROM_READER, TERMS, WEIGHTS
+
+
+@dataclass(frozen=True)
+class UpscaleConfig(Settings):
+    """One training of a network, and of the generator of its text priors where it takes one."""
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "selection": ("validation", "last"), "precision": ("no", "bf16")}
+
+    output_dir: str
+    data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
+    network: str = "tsrn"  # of kdltr.superres.list_upscalers()
+    settings: dict[str, Any] = field(default_factory=dict)  # options of create_upscaler
+    start_from: str | None = None  # a file of such a training; TATT's published second run
+    generator: str = "crnn"  # of text priors, where the network takes one
+    generator_settings: dict[str, Any] = field(default_factory=dict)
+    generator_weights: str | None = None  # it starts pretrained; a copy stays as it is
+    reader: str = "stt_reader"  # frozen, where a term looks at its reading
+    reader_weights: str | None = None
+    reader_budget: float = 8.0  # GB a process on the device for where it looked in the HR images
+    similarity: str | None = None  # a .npy table of glyphs for the content term; None: all alike
+    weights: dict[str, float] = field(default_factory=dict)  # of the terms; {}: as published
+    epochs: int = 500
+    steps_per_epoch: int | None = None  # stop each epoch early; None: all full batches
+    batch_size: int = 512  # a process
+    learning_rate: float = 1e-3
+    decay_at: tuple[int, ...] = ()  # epochs after which the rate is a tenth
+    clip: float = 0.25  # gradient norm of the network, not of the generator
+    seed: int = 42
+    validation: float = 0.05  # share of data held out to choose the weights by
+    # By what is read of them, or by PSNR without a judge; or "last". Published: by the test sets.
+    selection: str = "validation"
+    judge: str | None = None  # a recogniser of HR images
+    judge_weights: str | None = None
+    validate_every: int = 400  # steps
+    checkpoint_every: int = 400  # steps
+    log_every: int = 10  # steps; the loss is looked at, on the host, this often
+    precision: str = "no"  # or "bf16"
+    device: str | None = None  # None: the GPU if there is one
+    threads: int | None = None  # CPU threads; part of what makes a run bit-exact
+    resume: bool = True
+    allow_other_threads: bool = False  # resume under another number of threads all the same
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", several(self.data))
+        check_fields(self)
+        check_names(list_upscalers(), [self.network], "unknown network")
+        for name in filter(None, (self.generator, self.judge)):
+            check_model(name)
+        object.__setattr__(self, "weights", dict(self.weights or WEIGHTS[self.family]))
+        check_names(TERMS, self.weights, "unknown term")
+        self._at_least(1, "epochs", "batch_size", "validate_every", "checkpoint_every", "log_every",
+                       "steps_per_epoch", "threads")
+        self._at_least(0, "seed", "learning_rate", "clip", "reader_budget")
+        self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
+        if self.selection == "validation" and not self.validation:
+            raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
+
+    @property
+    def family(self) -> str:
+        """The network's name without its size."""
+        return self.network.removesuffix("_nano")
+
+    @property
+    def reads(self) -> bool:
+        """Whether a term looks at what STT's recogniser reads."""
+        return bool(FROM_READER & self.weights.keys())

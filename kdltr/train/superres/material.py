@@ -1,0 +1,54 @@
+"""The photographs that a super-resolution network learns from, and the labels its terms need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdltr.charset import DIGITS_FIRST36, MAX_LENGTH
+from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
+from kdltr.data.separation import training_sets
+from kdltr.superres.prior import FRAMES
+from kdltr.superres.trunk import HR_SIZE, LR_SIZE
+from kdltr.train.superres.config import UpscaleConfig
+from kdltr.train.superres.terms import FROM_LABELS
+
+
+@dataclass(frozen=True)
+class Material:
+    """The words of a run.
+
+    Attributes:
+        pairs: M training words.
+        labels: (M, T) ids, 0 behind a word.
+        lengths: (M,) steps of each, the end included.
+        held_out: to choose the weights by.
+        report: how many words the labels leave out.
+        sets: what each set holds, by path.
+    """
+
+    pairs: WordPairs
+    labels: Tensor
+    lengths: Tensor
+    held_out: WordPairs
+    report: dict[str, int]
+    sets: dict[str, dict[str, Any]]
+
+
+def gather(config: UpscaleConfig) -> Material:
+    """Load the words; of terms that need labels, those whose label can be had."""
+    sets = training_sets(config.data)
+    pairs = load_pairs(config.data, HR_SIZE, LR_SIZE)
+    frames = FRAMES if "ctc" in config.weights else None
+    kept, words, report = select_labels(pairs.words, DIGITS_FIRST36, "filtered", frames=frames)
+    if not FROM_LABELS & config.weights.keys():  # then all words are as good
+        kept, words = list(range(len(pairs))), [""] * len(pairs)
+        report = {"total": len(pairs), "kept": len(pairs)}
+    labels, lengths = DIGITS_FIRST36.encode(words, MAX_LENGTH + 1)
+    train, held_out = split(len(kept), config.validation, config.seed)
+    places = torch.tensor(kept)
+    return Material(pairs.subset(places[train]), labels[train], lengths[train],
+                    pairs.subset(places[held_out]), report, sets)

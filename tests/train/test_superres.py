@@ -1,0 +1,159 @@
+"""Training super-resolution networks: runs of seconds, resuming, and what they leave."""
+
+import csv
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kdltr.checkpoint import CheckpointError, save_weights
+from kdltr.data import DataError
+from kdltr.data.loader import load_pairs
+from kdltr.evaluation.evaluate import evaluate
+from kdltr.evaluation.quality import image_quality
+from kdltr.models import create_model
+from kdltr.superres import TwoStage, create_upscaler, load_upscaler, save_upscaler
+from kdltr.superres.reader import create_reader
+from kdltr.superres.two_stage import upscaled
+from kdltr.train import NonFiniteLoss, ResumeError
+from kdltr.train.superres import UpscaleConfig, train_upscaler
+from kdltr.train.superres.terms import Looking
+from tests.models.conftest import CRNN, ctc_toy
+
+GENERATOR = {"generator": "crnn", "generator_settings": CRNN}
+MORE = {"tsrn_nano": {}, "stt_nano": {"reader": "stt_reader_nano"}, "tatt_nano": GENERATOR,
+        "c3stisr_nano": GENERATOR | {"reader": "stt_reader_nano"}}
+
+
+def config(toy, path, network="tsrn_nano", **changes):
+    return UpscaleConfig(**{
+        "output_dir": str(path), "data": (str(toy.data),), "network": network, "epochs": 2,
+        "steps_per_epoch": 2, "batch_size": 4, "validation": 0.1, "validate_every": 3,
+        "checkpoint_every": 2, "log_every": 1, "threads": 1, "device": "cpu", **MORE[network],
+        **changes,
+    })
+
+
+def rows(run, name="metrics.csv"):
+    with (run / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("network", MORE)
+def test_a_run_killed_and_resumed_gives_the_same_bits(toy, tmp_path, network):
+    class Killed(Exception):
+        pass
+
+    def kill(row):
+        if row["step"] == 3:  # after the checkpoint of step 2
+            raise Killed
+
+    stopped = config(toy, tmp_path / "stopped", network)
+    with pytest.raises(Killed):
+        train_upscaler(stopped, kill)
+    result = train_upscaler(stopped)
+    whole = train_upscaler(config(toy, tmp_path / "whole", network))
+    assert result.steps == whole.steps == 4 and whole.pairs == 16
+    one, other = (load_file(run.run_dir / "last.safetensors") for run in (result, whole))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    found = rows(tmp_path / "whole")
+    terms = {name.removeprefix("weighted_") for name in found[0] if name.startswith("weighted_")}
+    assert terms == whole.config["weights"].keys()
+    for row in found:
+        total = sum(float(row[f"weighted_{term}"]) for term in terms)
+        assert float(row["total"]) == pytest.approx(total, rel=1e-5)
+    upscaler, generator = load_upscaler(whole.weights)
+    assert upscaler.name == network and (generator is not None) == upscaler.takes_prior
+    pairs = load_pairs(toy.data)
+    assert evaluate(TwoStage(upscaler, ctc_toy("crnn"), generator), pairs).n == len(pairs)
+
+
+def test_it_learns_and_the_best_is_kept(toy, tmp_path):
+    result = train_upscaler(config(toy, tmp_path, epochs=4, steps_per_epoch=None))
+    judged = [float(row["score"]) for row in rows(tmp_path, "validation.csv")]
+    assert max(judged) == pytest.approx(result.best_accuracy) and max(judged) > judged[0]
+    upscaler, _ = load_upscaler(result.weights)
+    everything = load_pairs(toy.data)
+    before = create_upscaler("tsrn_nano").eval()
+    qualities = [image_quality(lambda lr, net=net: upscaled(lr, net), everything)
+                 for net in (before, upscaler)]
+    assert qualities[0].psnr < qualities[1].psnr
+
+
+def test_a_judge_chooses_by_reading(toy, tmp_path):
+    save_weights(create_model("crnn_nano"), tmp_path / "judge.safetensors", {})
+    result = train_upscaler(config(toy, tmp_path / "run", epochs=1, judge="crnn_nano",
+                                   judge_weights=str(tmp_path / "judge.safetensors")))
+    assert 0 <= result.best_accuracy <= 1
+    assert rows(tmp_path / "run", "validation.csv")[-1].keys() >= {"psnr", "ssim", "score"}
+
+
+def test_a_second_run_starts_from_the_first(toy, tmp_path):
+    first = train_upscaler(config(toy, tmp_path / "one", epochs=1))
+    then = config(toy, tmp_path / "two", epochs=1, start_from=str(first.weights),
+                  learning_rate=1e-12, selection="last")
+    second = train_upscaler(then)
+    one, two = load_file(first.weights), load_file(second.weights)
+    name = "upscaler.block8.1.weight"
+    assert torch.allclose(one[name], two[name], atol=1e-6)
+    with pytest.raises(CheckpointError, match="does not say which upscaler it is of"):
+        load_upscaler(toy.folder / "teacher.safetensors")
+
+
+def test_what_a_file_says_is_enough(tmp_path):
+    options = {"mask": False, "recurrence": "batch", "align": False}
+    upscaler, generator = create_upscaler("tatt_nano", **options), create_model("crnn", **CRNN)
+    save_upscaler(tmp_path / "net.safetensors", upscaler, generator,
+                  {"settings": json.dumps(options), "generator_settings": json.dumps(CRNN)})
+    found, reader = load_upscaler(tmp_path / "net.safetensors")
+    assert found.config == upscaler.config and not found.training
+    for one, two in ((found, upscaler), (reader, generator)):
+        assert all(torch.equal(value, two.state_dict()[name])
+                   for name, value in one.state_dict().items())
+
+
+def test_where_the_reader_looked_is_kept_within_the_budget(toy):
+    torch.manual_seed(0)
+    reader = create_reader("stt_reader_nano").eval()
+    pairs = load_pairs(toy.data).subset(range(5))
+    labels, _ = reader.charset.encode([reader.charset.filter(word) for word in pairs.words], 26)
+    kept = Looking(reader, pairs, labels, 1.0, torch.no_grad(), rank=1, world=2)
+    chosen = torch.tensor([3, 1])
+    with torch.no_grad():
+        expected = reader(pairs.sharp(chosen), labels[chosen, :5])[1]
+    assert torch.allclose(kept(chosen, 5), expected, atol=1e-6)
+    nothing = Looking(reader, pairs, labels, 1e-9, torch.no_grad())
+    assert nothing(chosen, 5) is None
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(toy, tmp_path):
+    with pytest.raises(NonFiniteLoss, match=r"step \d+: .*image.* not finite, on the words"):
+        train_upscaler(config(toy, tmp_path, learning_rate=1e30, epochs=4))
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"network": "tsnr"}, "did you mean 'tsrn'"),
+    ({"weights": {"images": 1.0}}, "unknown term 'images'; did you mean 'image'"),
+    ({"selection": "published"}, "selection: unknown 'published'"),
+    ({"validation": 0.0}, "needs validation > 0"),
+    ({"judge": "crnm"}, "did you mean 'crnn'"),
+    ({"batch_size": 0}, "batch_size must be at least 1"),
+])
+def test_settings_that_cannot_be(changes, said):
+    with pytest.raises(ValueError, match=said):
+        UpscaleConfig(**{"output_dir": "x", **changes})
+
+
+def test_a_test_set_and_other_settings_are_refused(toy, tmp_path):
+    with pytest.raises(ValueError, match="unknown setting 'epoch'"):
+        UpscaleConfig.from_dict({"output_dir": "x", "epoch": 1})
+    train_upscaler(config(toy, tmp_path, epochs=1))
+    with pytest.raises(ResumeError, match=r"clip was 0.25, is 1.0"):
+        train_upscaler(config(toy, tmp_path, epochs=1, clip=1.0))
+    tests = tmp_path / "test" / "easy"
+    tests.parent.mkdir()
+    tests.symlink_to(toy.data)
+    with pytest.raises(DataError, match="a test set"):
+        train_upscaler(config(toy, tmp_path / "other", data=(str(tests),)))
