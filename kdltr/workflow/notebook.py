@@ -19,8 +19,9 @@ from typing import Any
 
 from kdltr.files import PROGRESS, atomic_path, place, repository_root, require
 from kdltr.workflow.follower import Follower
+from kdltr.workflow.home import writable_home
 from kdltr.workflow.parameters import NotebookError, at_home, check_parameters
-from kdltr.workflow.processes import JobRecord, writable_home
+from kdltr.workflow.processes import JobRecord
 
 _BRACES = str.maketrans({"{": "{{", "}": "}}"})  # papermill fills in what paths have in braces
 
