@@ -46,7 +46,7 @@ def multiply_adds(model: nn.Module, images: Tensor) -> float:
         images: (N, 3, H, W) of the model's size, in [0, 1], N ≥ 1, on any device.
     """
     training = model.training
-    images = images.to(model.device)
+    images = images.to(next(model.parameters()).device)
     model.eval()
     with torch.no_grad():
         total = sum(multiply_adds_of(lambda one=image[None]: model(one)) for image in images)

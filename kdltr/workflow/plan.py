@@ -123,7 +123,9 @@ def load_plan(profile: str, root: Path | str = ".") -> Plan:
     """
     root = Path(root)
     content, bases = _read(profile, root)
-    entries = by_seed({name: entry or {} for name, entry in content["runs"].items()})
+    written = {name: _checked(Spec, entry or {}, f"run {name!r}")
+               for name, entry in content["runs"].items()}
+    entries = by_seed(written)
     specs = {name: _spec(name, entry, profile) for name, entry in entries.items()}
     order = _sorted(specs, profile)
     _check_files(specs, bases, root)
@@ -195,7 +197,6 @@ def check_name(of: str, name: str) -> None:
 
 
 def _spec(name: str, entry: dict[str, Any], profile: str) -> Spec:
-    _checked(Spec, entry, f"run {name!r}")
     lists = {key: tuple(_path(text, name, profile) for text in entry.get(key) or ())
              for key in ("params", "needs", "inputs", "optional", "outputs", "state")}
     seeds = tuple(entry.get("seeds") or ())

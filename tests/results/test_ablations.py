@@ -34,7 +34,7 @@ def test_loss_weights_have_their_figures():
 @pytest.mark.parametrize("changes", [
     {"recogniser": "parseq"}, {"method": "hinton"}, {"losses": {"visual_mask": "none"}},
     {"start": "random"}, {"student_input": "upsampled"}, {"subset": "svt"},
-    {"model": {"visual_stage": 2}},
+    {"teacher": "abinet", "student": "abinet_ltr", "model": {"visual_stage": 2}},
 ])  # fmt: skip
 def test_where_nothing_is_stated_there_is_no_figure(changes):
     assert figure(**changes) == (None, None)

@@ -167,9 +167,9 @@ def test_an_error_of_fetching_reaches_the_training():
 
 def test_rendered_batches_come_through_a_pipe_and_not_through_shared_memory():
     """Which containers have little of: a worker that finds it full is waited for without end."""
-    loader = Pictures(config(steps=3, workers=2), HR)._rendered(0)
+    loader = Pictures(config(steps=3, workers=2), MODELS[HR])._rendered(0)
     assert all(isinstance(pictures, np.ndarray) for pictures, _ in loader)  # no tensors
     alone, helped = (
-        list(Pictures(config(steps=3, workers=workers), HR).batches(0)) for workers in (0, 2))
+        list(Pictures(config(steps=3, workers=workers), MODELS[HR]).batches(0)) for workers in (0, 2))
     for (pictures, words), (again, same) in zip(alone, helped, strict=True):
         assert pictures.equal(again) and words == same and pictures.dtype == torch.uint8

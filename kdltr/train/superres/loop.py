@@ -150,6 +150,7 @@ def train_upscaler(
         run_dir=run,
         weights=choice.weights,
         steps=step,
+        finished=step == last_step,
         pairs=step * seen,
         best_step=choice.best.get("step", step),
         best_accuracy=choice.best.get("score"),
