@@ -170,6 +170,7 @@ def test_rendered_batches_come_through_a_pipe_and_not_through_shared_memory():
     loader = Pictures(config(steps=3, workers=2), MODELS[HR])._rendered(0)
     assert all(isinstance(pictures, np.ndarray) for pictures, _ in loader)  # no tensors
     alone, helped = (
-        list(Pictures(config(steps=3, workers=workers), MODELS[HR]).batches(0)) for workers in (0, 2))
+        list(Pictures(config(steps=3, workers=workers), MODELS[HR]).batches(0))
+        for workers in (0, 2))
     for (pictures, words), (again, same) in zip(alone, helped, strict=True):
         assert pictures.equal(again) and words == same and pictures.dtype == torch.uint8
