@@ -46,12 +46,13 @@ def agrees(name, tmp_path, batches=(1, 3)):
     assert [file.name for file in tmp_path.iterdir()] == ["student.onnx"]  # weights are inside
     runtime = export.session(path, threads=1)
     for n in batches:
-        images = torch.rand(n, 3, 16, 64)
+        images = torch.rand(n, 3, *model.image_size)
         with torch.no_grad():
             expected = model.eval()(images).logits.numpy()
         (found,) = runtime.run(["logits"], {"images": images.numpy()})
-        steps = model.frames or 26
-        assert found.shape == expected.shape == (n, steps, model.charset.size)
+        steps = model.frames or getattr(model, "max_steps", 26)
+        assert found.shape == (n, steps, model.charset.size)
+        found = found[:, : expected.shape[1]]  # of DAN's reading, which stops at the last end
         assert np.abs(found - expected).max() <= export.TOLERANCE * np.abs(expected).max()
 
 
