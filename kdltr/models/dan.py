@@ -56,8 +56,13 @@ class DANConfig:
         """Strides that are left when the first have given up the scale.
 
         Raises:
-            ValueError: they have not that much to give, or the image's sides are no multiples.
+            ValueError: they have not that much to give, the image's sides are no multiples, or the
+                stages have not as many strides, widths and numbers of blocks.
         """
+        if not len(self.strides) - 1 == len(self.widths) == len(self.blocks):
+            raise ValueError(f"expected strides of the stem and each stage, and as many widths and "
+                             f"blocks as stages; found {len(self.strides)} strides, "
+                             f"{len(self.widths)} widths and {len(self.blocks)} blocks")
         left, strides = [self.scale, self.scale], []
         for pair in self.strides:
             shared = [stride if rest % stride == 0 else 1
@@ -65,8 +70,8 @@ class DANConfig:
             left = [rest // stride for rest, stride in zip(left, shared, strict=True)]
             strides.append(tuple(s // taken for s, taken in zip(pair, shared, strict=True)))
         if left != [1, 1] or any(side % self.scale for side in self.image_size):
-            raise ValueError(f"expected a scale (2, 4, 8) that the strides {self.strides} can give "
-                             f"up and that divides image_size {self.image_size}, found "
+            raise ValueError(f"expected a scale (1, 2, 4, …) that the strides {self.strides} can "
+                             f"give up and that divides image_size {self.image_size}, found "
                              f"{self.scale}")
         return strides
 
@@ -113,8 +118,8 @@ class DAN(Recogniser):
         super().__init__()
         self.name, self.config = name, config
         self.charset, self.max_steps = config.charset, config.max_steps
-        self.image_size = tuple(side // config.scale for side in config.image_size)
         sizes, widths = map_sizes(config), [*config.widths]
+        self.image_size = tuple(side // config.scale for side in config.image_size)
         taken = config.collected()
         if config.lines:
             if sizes[-1][0] != 3:

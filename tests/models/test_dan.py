@@ -241,7 +241,10 @@ def test_targets_that_are_too_long_are_refused():
     [("dan_nano", {"image_size": (64, 256)}, "three rows, found 2"),
      ("dan_nano", {"image_size": (96, 384)}, "one row of 2, 4, 8, … places, found a map of 1×24"),
      ("dan_scene", {"image_size": (32, 96)}, "words are read from a map"),
-     ("dan_scene", {"visual_stage": 6}, "visual_stage must be 1 to 5")],
+     ("dan_scene", {"visual_stage": 6}, "visual_stage must be 1 to 5"),
+     ("dan_nano", {"scale": 0}, "expected a scale .* found 0"),
+     ("dan_nano", {"scale": 64}, "expected a scale .* found 64"),
+     ("dan_nano", {"strides": ((2, 2),)}, "found 1 strides, 5 widths and 5 blocks")],
 )  # fmt: skip
 def test_sizes_that_do_not_fit(name, sizes, message):
     with torch.device("meta"), pytest.raises(ValueError, match=message):
