@@ -18,6 +18,7 @@ import torch
 END = 0
 BLANK = 0  # of CTC, which has no end token
 DECODINGS = ("attention", "ctc")  # how logits are read
+OTHER = "\ufffd"  # in a charset: stands for every character that it lacks, and is never read
 MAX_LENGTH = 25  # characters; every published model reads 25 characters and the end token
 
 
@@ -79,7 +80,8 @@ class Charset:
             steps: T; the longest word and its end token if None. A word of ``steps`` characters
                 or more is cut and loses its end token, as in the published code.
             unknown: what a character outside the set becomes: ``"error"``, or ``"end"`` for an end
-                token inside the word (the published ABINet and MATRN targets).
+                token inside the word (the published ABINet and MATRN targets). A set that has
+                `OTHER` takes that.
 
         Returns:
             ids (N, T) int64 and lengths (N,) int64, which count the end token.
@@ -90,11 +92,12 @@ class Charset:
         if unknown not in ("error", "end"):
             raise ValueError(f"unknown must be 'error' or 'end', not {unknown!r}")
         words = [word.lower() if self.lower else word for word in words]
+        other = self._ids.get(OTHER, END)
         steps = steps or max((len(word) for word in words), default=0) + 1
         ids = torch.zeros(len(words), steps, dtype=torch.int64)
         lengths = torch.zeros(len(words), dtype=torch.int64)
         for row, word in enumerate(words):
-            codes = [self._ids.get(character, END) for character in word[:steps]]
+            codes = [self._ids.get(character, other) for character in word[:steps]]
             if unknown == "error" and END in codes:
                 raise ValueError(
                     f"word {word!r} holds {word[codes.index(END)]!r}, which charset {self.name} "
@@ -129,7 +132,8 @@ class Charset:
             kept = counted = kept_frames(ids)
         confidence = torch.where(counted, best, 1.0).prod(-1).tolist()
         return [
-            Reading("".join(self.characters[i - 1] for i in row if i), probability)
+            Reading("".join(self.characters[i - 1] for i in row if i).replace(OTHER, ""),
+                    probability)
             for row, probability in zip((ids * kept).tolist(), confidence, strict=True)
         ]
 
@@ -154,8 +158,16 @@ ASCII94 = Charset(
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
 )
 ASCII95 = Charset("ascii95", ASCII94.characters + " ")  # for lines of words
+# DAN's: of scene text, and of handwritten lines, where words are parted by |.
+ALNUM36_OTHER = Charset("alnum36_other", ALNUM36.characters + OTHER, lower=True)
+IAM79 = Charset(
+    "iam79", "!#\"'&)(+*-,/.1032547698;:?ACBEDGFIHKJMLONQPSRUTWVYXZacbedgfihkjmlonqpsrutwvyxz|"
+)
 
-CHARSETS = {charset.name: charset for charset in (ALNUM36, DIGITS_FIRST36, ASCII94, ASCII95)}
+CHARSETS = {
+    charset.name: charset
+    for charset in (ALNUM36, DIGITS_FIRST36, ASCII94, ASCII95, ALNUM36_OTHER, IAM79)
+}
 
 
 def fold(word: str) -> str:

@@ -105,6 +105,15 @@ def load_weights(
     beside = beside or {}
     found = {name: value for name, value in read_weights(path).items()
              if beside.get(name) != tuple(value.shape)}
+    fit_weights(model, found, path)
+
+
+def fit_weights(model: nn.Module, found: Mapping[str, Tensor], path: str | Path) -> None:
+    """Load a state dict strictly; ``path`` is where it was found.
+
+    Raises:
+        CheckpointError: names or shapes differ; all of them are listed.
+    """
     expected = model.state_dict()
     missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
     problems = [f"missing {name} {tuple(expected[name].shape)}" for name in missing]

@@ -16,6 +16,7 @@ import yaml
 
 from kdltr.data.environments import data_file
 from kdltr.data.hashes import label_hash
+from kdltr.data.iam import IamLines
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
 from kdltr.files import repository_root, shipped, write_json
@@ -23,7 +24,7 @@ from kdltr.messages import nearest
 
 log = logging.getLogger(__name__)
 VERIFIED = "verified.json"  # git-ignored: sha256 of what this machine has, by name
-_LAYOUTS = {"pairs": PairedWords, "words": Words}
+_LAYOUTS = {"pairs": PairedWords, "words": Words, "iam": IamLines}
 
 
 def _data() -> Path:
@@ -90,7 +91,8 @@ def read_manifest(file: str | os.PathLike | None = None) -> dict[str, Entry]:
         unknown = set(values) - known
         if unknown or values.get("kind") not in (*_LAYOUTS, "checkpoint"):
             raise DataError(f"{file}, entry {name!r}: expected the keys {sorted(known)} and kind "
-                            f"pairs, words or checkpoint, found {values}; correct the entry")
+                            f"{', '.join(_LAYOUTS)} or checkpoint, found {values}; correct the "
+                            "entry")
         entries[name] = Entry(name=name, **values)
     return entries
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kdltr.charset import CHARSETS, Charset
+from kdltr.charset import ALNUM36_OTHER, CHARSETS, Charset
 from kdltr.messages import nearest
 from kdltr.models.abinet import ABINet, ABINetConfig, ABINetVision
 from kdltr.models.base import Recogniser
 from kdltr.models.crnn import CRNN, CRNNConfig
+from kdltr.models.dan import DAN, DANConfig
 from kdltr.models.matrn import MATRN, MATRNConfig
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq, PARSeqConfig
@@ -53,6 +54,17 @@ _CRNN_NANO = CRNNConfig(widths=(16, 32, 64, 64, 128, 128, 128), hidden=64)
 # Half the image, half as much pooling: the same feature map.
 _CRNN_STUDENT = {"image_size": (16, 64), "read_size": (16, 50), "first_pool": False}
 
+_DAN_SCENE = DANConfig(
+    image_size=(32, 128), lines=False, strides=((1, 1), (2, 2), (1, 1), (2, 2), (1, 1), (1, 1)),
+    visual_stage=3, max_steps=25, dropout=0.3, charset=ALNUM36_OTHER,
+)
+# Half the published lines, half as many places, a quarter of the widths (but not 8 channels, with
+# which PyTorch 2.13 for CPUs corrupts memory).
+_DAN_NANO = DANConfig(
+    image_size=(96, 1024), strides=((2, 2), (2, 2), (2, 1), (2, 2), (2, 2), (1, 1)),
+    widths=(16, 16, 32, 64, 128), row_width=64, max_steps=60,
+)
+
 
 def _student(config: ABINetConfig) -> ABINetConfig:
     """Half the image and half the first strides: the same feature map."""
@@ -81,6 +93,12 @@ _REGISTRY = {
     "crnn_ltr": Entry(CRNN, CRNNConfig(**_CRNN_STUDENT)),
     "crnn_nano": Entry(CRNN, _CRNN_NANO),
     "crnn_nano_ltr": Entry(CRNN, replace(_CRNN_NANO, **_CRNN_STUDENT)),
+    "dan": Entry(DAN, DANConfig()),
+    "dan_ltr": Entry(DAN, DANConfig(scale=2)),
+    "dan_nano": Entry(DAN, _DAN_NANO),
+    "dan_nano_ltr": Entry(DAN, replace(_DAN_NANO, scale=2)),
+    "dan_scene": Entry(DAN, _DAN_SCENE),
+    "dan_scene_ltr": Entry(DAN, replace(_DAN_SCENE, scale=2)),
     "ppocr": Entry(PPOCR, PPOCRConfig()),
     "ppocr_ltr": Entry(PPOCR, PPOCRConfig(image_size=(16, 64), enlarge=1.5, stride=1)),
 }

@@ -20,6 +20,7 @@ from kdltr.charset import DIGITS_FIRST36, MAX_LENGTH, Charset
 from kdltr.models.base import Recogniser
 from kdltr.models.fitting import fit_convolution
 from kdltr.models.folding import folded
+from kdltr.models.grey import grey
 from kdltr.models.output import ModelOutput
 
 log = logging.getLogger(__name__)
@@ -111,9 +112,7 @@ class CRNN(Recogniser):
 
     def grey(self, images: Tensor) -> Tensor:
         """Images (N, 3, ·, ·), RGB in [0, 1] → (N, 1, H, W), resized (bicubic, not clipped)."""
-        images = F.interpolate(images, self.read_size, mode="bicubic")
-        red, green, blue = images.split(1, dim=1)
-        return 0.299 * red + 0.587 * green + 0.114 * blue
+        return grey(F.interpolate(images, self.read_size, mode="bicubic"))
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Read images (N, 3, ·, ·), RGB in [0, 1].

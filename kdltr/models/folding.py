@@ -22,7 +22,9 @@ def folded(model: nn.Module) -> nn.Module:
     copied = copy.deepcopy(model, own).eval()
     for parent in copied.modules():
         for (name, layer), (following, norm) in pairwise([*parent.named_children()]):
-            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, name, fuse_conv_bn_eval(layer, norm))
+            transposed = isinstance(layer, nn.ConvTranspose2d)
+            convolution = transposed or isinstance(layer, nn.Conv2d)
+            if convolution and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(layer, norm, transpose=transposed))
                 setattr(parent, following, nn.Identity())
     return copied

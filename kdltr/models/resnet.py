@@ -1,4 +1,4 @@
-"""The convolutional backbone of ABINet and MATRN, "ResNet45".
+"""The convolutional backbone of ABINet, MATRN and DAN, "ResNet45".
 
 Symbols: N images, C channels, (H, W) a feature map. Parameter names are those of the released
 checkpoints.
@@ -15,16 +15,22 @@ Stride = int | tuple[int, int]
 
 
 class BasicBlock(nn.Module):
-    """1×1 then 3×3 convolution, the latter with the stride; a 1×1 shortcut where shapes change."""
+    """1×1 then 3×3 convolution, the latter with the stride; a 1×1 shortcut where shapes change.
 
-    def __init__(self, before: int, width: int, stride: Stride) -> None:
+    Args:
+        projected: the shortcut is there even if no shape changes.
+    """
+
+    def __init__(
+        self, before: int, width: int, stride: Stride, projected: bool = False
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(before, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = None
-        if before != width or stride not in (1, (1, 1)):
+        if projected or before != width or stride not in (1, (1, 1)):
             self.downsample = nn.Sequential(
                 nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)
             )
@@ -36,6 +42,12 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(x)) + shortcut, inplace=True)
 
 
+def initialise(module: nn.Module) -> None:
+    """Initial weights of a convolution, as the published code's."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 class ResNet(nn.Module):
     """A 3×3 stem and five stages of basic blocks.
 
@@ -45,6 +57,9 @@ class ResNet(nn.Module):
         strides: of each stage's first block. The student takes 1 where the teacher takes 2 first,
             so that both give the same map.
         distilled: the stage, from 1, whose map is distilled.
+        channels: of an image.
+        stem: the stem's stride.
+        projected: every stage's first block has a 1×1 shortcut, whatever its stride.
 
     Raises:
         ValueError: there is no such stage.
@@ -56,22 +71,23 @@ class ResNet(nn.Module):
         blocks: Sequence[int],
         strides: Sequence[Stride],
         distilled: int = 3,
+        channels: int = 3,
+        stem: Stride = 1,
+        projected: bool = False,
     ) -> None:
         super().__init__()
         if not 1 <= distilled <= len(widths):
             raise ValueError(f"the stage to distil must be 1 to {len(widths)}, found {distilled}")
         self.distilled = distilled
         before = widths[0]
-        self.conv1 = nn.Conv2d(3, before, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(channels, before, 3, stem, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(before)
         for i, (width, depth, stride) in enumerate(zip(widths, blocks, strides, strict=True), 1):
-            stage = [BasicBlock(before, width, stride)]
+            stage = [BasicBlock(before, width, stride, projected)]
             stage += [BasicBlock(width, width, 1) for _ in range(depth - 1)]
             self.add_module(f"layer{i}", nn.Sequential(*stage))
             before = width
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.apply(initialise)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images (N, 3, H, W) → the map that is distilled, and the last stage's."""

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from kdltr.charset import DIGITS_FIRST36, MAX_LENGTH
 from kdltr.checkpoint import load_weights
 from kdltr.models import nearest
+from kdltr.models.grey import grey
 from kdltr.superres.constants import Constants, sinusoids
 from kdltr.superres.stt import FeedForward, LinearAttention, UnbiasedLayerNorm
 
@@ -105,8 +106,7 @@ class Reader(nn.Module):
         Returns:
             logits (N, L, K) and attention (N, heads, L, S), of the places row by row.
         """
-        red, green, blue = images.split(1, dim=1)
-        features = self.encoder.cnn(0.299 * red + 0.587 * green + 0.114 * blue)
+        features = self.encoder.cnn(grey(images))
         start = F.pad(labels, (1, -1))  # the characters before each
         embedded = self.embedding_word.lut(start) * self.config.embedding**0.5
         places = self.positions.table[: labels.shape[1]].expand(len(labels), -1, -1)

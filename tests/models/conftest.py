@@ -76,11 +76,11 @@ def close(found: torch.Tensor, expected: torch.Tensor) -> None:
     assert error < 1e-6, f"relative error {error:.1e}"
 
 
-def agrees_with_keys(name: str) -> int:
+def agrees_with_keys(name: str, model_name: str | None = None) -> int:
     """Assert that every name and shape is the published one; the number of parameters."""
     keys = json.loads((GOLDEN / f"{name}.keys.json").read_text())
     with torch.device("meta"):  # nothing is computed
-        model = create_model(name)
+        model = create_model(model_name or name)
     assert {k: list(v.shape) for k, v in model.state_dict().items()} == keys["state_dict"]
     count = sum(p.numel() for p in model.parameters())
     assert count == keys["parameters"]

@@ -40,18 +40,20 @@ def facts(path):
 def agrees(name, tmp_path, batches=(1, 3)):
     """Exports a student with random weights; logits agree for batches that nothing was told of."""
     torch.manual_seed(0)
-    model = create_model(name).train()
+    # Steps that feed each other are written out, and what that takes grows with their square.
+    model = create_model(name, **({"max_steps": 6} if name.startswith("dan") else {})).train()
     path = tmp_path / "student.onnx"
     assert export.export(model, path) <= export.TOLERANCE and model.training
     assert [file.name for file in tmp_path.iterdir()] == ["student.onnx"]  # weights are inside
     runtime = export.session(path, threads=1)
     for n in batches:
-        images = torch.rand(n, 3, 16, 64)
+        images = torch.rand(n, 3, *model.image_size)
         with torch.no_grad():
             expected = model.eval()(images).logits.numpy()
         (found,) = runtime.run(["logits"], {"images": images.numpy()})
-        steps = model.frames or 26
-        assert found.shape == expected.shape == (n, steps, model.charset.size)
+        steps = model.frames or getattr(model, "max_steps", 26)
+        assert found.shape == (n, steps, model.charset.size)
+        found = found[:, : expected.shape[1]]  # of DAN's reading, which stops at the last end
         assert np.abs(found - expected).max() <= export.TOLERANCE * np.abs(expected).max()
 
 

@@ -39,7 +39,8 @@ def terms_of(teacher, student):
 
 
 def test_the_registry_holds_a_student_for_every_recogniser():
-    both = {f"{name}{nano}" for name in (*ALL, "crnn") for nano in ("", "_nano")} | {"ppocr"}
+    both = {f"{name}{nano}" for name in (*ALL, "crnn", "dan") for nano in ("", "_nano")}
+    both |= {"dan_scene", "ppocr"}
     assert sorted(list_models()) == sorted(both | {f"{name}_ltr" for name in both})
 
 

@@ -1,0 +1,111 @@
+"""How well lines of words are read: word and character error rates over a whole set.
+
+An error is a deletion, an insertion or a substitution (Levenshtein). Both rates are of sums over
+the set, not means over lines, and can exceed 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Self
+
+from rapidfuzz.distance import Levenshtein
+
+SEPARATOR = "|"  # between words, as in IAM's labels, where punctuation is a word of its own
+
+
+@dataclass(frozen=True)
+class LineErrors:
+    """Errors and what they are a share of; add two for both sets together.
+
+    Attributes:
+        lines: how many were counted.
+        correct: of them, those read without an error.
+        character_errors, characters: of all labels.
+        word_errors, words: of all labels.
+    """
+
+    lines: int = 0
+    correct: int = 0
+    character_errors: int = 0
+    characters: int = 0
+    word_errors: int = 0
+    words: int = 0
+
+    def __add__(self, other: Self) -> Self:
+        sums = (a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+        return type(self)(*sums)
+
+    @property
+    def cer(self) -> float:
+        """Character errors a character of the labels.
+
+        Raises:
+            ValueError: the labels have no characters.
+        """
+        return _share(self.character_errors, self.characters, "characters")
+
+    @property
+    def wer(self) -> float:
+        """Word errors a word of the labels.
+
+        Raises:
+            ValueError: there are no labels.
+        """
+        return _share(self.word_errors, self.words, "words")
+
+    def __str__(self) -> str:
+        return f"{100 * self.wer:.1f} WER, {100 * self.cer:.1f} CER of {self.lines} lines"
+
+
+def _share(errors: int, counted: int, what: str) -> float:
+    if not counted:
+        raise ValueError(f"expected labels to compare readings with, found no {what} in them; "
+                         "count lines that have a label")
+    return errors / counted
+
+
+def line_errors(
+    label: str,
+    reading: str,
+    case_sensitive: bool = True,
+    separator_counts: bool = True,
+) -> LineErrors:
+    """Errors of one line, whose words are parted by `SEPARATOR`.
+
+    Args:
+        label: what is written.
+        reading: what was read.
+        case_sensitive: False: both are lower-cased first.
+        separator_counts: the separator is a character like any other, as DAN's authors count.
+            False: characters are compared without it, so that words run together are word errors
+            alone.
+    """
+    if not case_sensitive:
+        label, reading = label.lower(), reading.lower()
+    words = label.split(SEPARATOR)
+    word_errors = Levenshtein.distance(words, reading.split(SEPARATOR))
+    correct = int(label == reading)
+    if not separator_counts:
+        label, reading = (text.replace(SEPARATOR, "") for text in (label, reading))
+    return LineErrors(
+        1, correct, Levenshtein.distance(label, reading), len(label), word_errors, len(words)
+    )
+
+
+def error_rates(
+    labels: Iterable[str],
+    readings: Iterable[str],
+    case_sensitive: bool = True,
+    separator_counts: bool = True,
+) -> LineErrors:
+    """Errors of a set of lines; arguments as `line_errors`.
+
+    Raises:
+        ValueError: there are not as many readings as labels.
+    """
+    each = (line_errors(label, reading, case_sensitive, separator_counts)
+            for label, reading in zip(labels, readings, strict=True))
+    return reduce(LineErrors.__add__, each, LineErrors())
