@@ -110,7 +110,7 @@ def test_lists_and_paths_of_an_instance_become_plain():
 @pytest.mark.parametrize(("kind", "values", "said"), [
     (DistillConfig, {"new_learning_rate": "2e-4"}, "new_learning_rate must be a number"),
     (DistillConfig, {"weights": {"visual": "4"}}, "weights.visual must be a number"),
-    (DistillConfig, {"weights": {"visaul": 4}}, "unknown setting 'visaul'; did you mean 'visual'"),
+    (DistillConfig, {"weights": {"visaul": 4}}, "loss term 'visaul'; did you mean 'visual'"),
     (DistillConfig, {"camera": {"words": "all"}}, "camera.words must be a number"),
     (DistillConfig, {"selection_data": {"easy": "x"}}, "selection_data must be a list"),
     (DistillConfig, {"model": {"depth": "2"}}, "parseq: depth must be a whole number"),
