@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from kdltr.messages import kind_of
 _CONTAINERS = ("state_dict_G", "model", "state_dict")
 _PREFIXES = ("module.", "model.")  # and torch.compile's, of parts too
 _COMPILED = "_orig_mod."
+_GLOBAL = re.compile(r"GLOBAL (\S+)")  # of torch's message: what a pickle would call
 
 
 def _numpy_plain() -> list[Any]:
@@ -51,7 +53,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: no such file, one that is no weights, a damaged one, one with code in it,
-            no tensors, or numbers that are none.
+            no tensors, sparse, quantised or complex ones, or numbers that are none.
     """
     path = place(path)
     if not path.is_file():
@@ -72,6 +74,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     while found := [prefix for prefix in _PREFIXES
                     if all(name.startswith(prefix) for name in state)]:
         state = {name.removeprefix(found[0]): value for name, value in state.items()}
+    odd = [f"{name} ({value.dtype}, {value.layout}, {value.device})"
+           for name, value in state.items() if not _is_plain(value)]
+    if odd:
+        raise CheckpointError(
+            f"{path}: expected dense tensors of real numbers, found others in {len(odd)} of "
+            f"{len(state)} entries, the first {odd[0]}; save the weights dense and dequantised"
+        )
     broken = [name for name, value in state.items()
               if value.is_floating_point() and not value.isfinite().all()]
     if broken:
@@ -81,6 +90,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             "take earlier weights, or get the file again"
         )
     return state
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor holds its numbers, each as it is."""
+    return value.layout is torch.strided and value.device.type == "cpu" and not (
+        value.is_quantized or value.is_complex())
 
 
 def is_safetensors(path: str | Path) -> bool:
@@ -100,7 +115,8 @@ def load_weights(
             over.
 
     Raises:
-        CheckpointError: as `read_weights`, or names or shapes differ; all of them are listed.
+        CheckpointError: as `read_weights`, or names or shapes differ, or whole numbers stand for
+            others; all of them are listed.
     """
     beside = beside or {}
     found = {name: value for name, value in read_weights(path).items()
@@ -122,6 +138,11 @@ def fit_weights(model: nn.Module, found: Mapping[str, Tensor], path: str | Path)
         f"mis-shaped {name}: expected {tuple(expected[name].shape)}, found {tuple(value.shape)}"
         for name, value in found.items()
         if name in expected and value.shape != expected[name].shape
+    ]
+    problems += [
+        f"mis-typed {name}: expected floating-point numbers, found {value.dtype}"
+        for name, value in found.items()
+        if name in expected and expected[name].is_floating_point() > value.is_floating_point()
     ]
     if problems:
         name = getattr(model, "name", type(model).__name__)
@@ -202,10 +223,11 @@ def read_state(path: str | Path) -> dict[str, Any]:
     except CheckpointError:
         raise
     except pickle.UnpicklingError as error:
+        named = _GLOBAL.search(str(error))
         raise CheckpointError(
-            f"{path} is refused: expected tensors and plain values, found something else, which "
-            f"could run code when loaded ({str(error).splitlines()[0]}); get the weights from "
-            f"their publisher, or save them anew as a state dict"
+            f"{path} is refused: expected tensors and plain values, found "
+            f"{named[1] if named else 'something else'}, which could run code when loaded; get the "
+            f"weights from their publisher, or save them anew as a state dict"
         ) from error
     except Exception as error:  # of whatever kind: a damaged file fails anywhere in torch
         raise CheckpointError(

@@ -1,5 +1,6 @@
 """Checkpoints: every released layout, and everything that can be wrong with a file."""
 
+import argparse
 import json
 import pickle
 import re
@@ -201,3 +202,40 @@ def test_images_of_another_range_are_refused(model):
         with pytest.raises(ValueError, match=rf"reads images in \[0, 1\], found values {said}"):
             model.read(images)
     assert len(model.read(torch.full(size, 1.2))) == 1  # bicubic interpolation overshoots
+
+
+@pytest.mark.parametrize("made", [
+    lambda value: value.to_sparse(), lambda value: value.to("meta"),
+    lambda value: torch.complex(value, value),
+])
+def test_tensors_that_do_not_hold_their_numbers_as_they_are_are_refused(model, tmp_path, made):
+    torch.save(model.state_dict() | {"head.bias": made(model.head.bias.detach())},
+               tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match="expected dense .* in 1 of .*, the first head.bias"):
+        read_weights(tmp_path / "w.pt")
+
+
+def test_whole_numbers_in_place_of_weights_are_refused(model, tmp_path):
+    torch.save(model.state_dict() | {"head.bias": model.head.bias.detach().to(torch.int8)},
+               tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match=r"1 differences.*\n  mis-typed head.bias: .*int8"):
+        load_weights(model, tmp_path / "w.pt")
+
+
+def test_what_a_pickle_would_call_is_named(tmp_path):
+    torch.save({"hyper_parameters": argparse.Namespace(a=1)}, tmp_path / "w.ckpt")
+    with pytest.raises(CheckpointError, match="found argparse.Namespace, which") as caught:
+        read_weights(tmp_path / "w.ckpt")
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("sizes", "said"), [
+    ({"width": -3}, "parseq_nano: width must not be below 0, found -3"),
+    ({"patch": (-4, 4)}, "patch must not be below 0"),
+    ({"dropout": 1.0}, "dropout must be below 1, found 1.0"),
+    ({"heads": 7}, "7 heads do not share a width of 160"),
+    ({"decoder_heads": 0}, "0 heads do not share"),
+])
+def test_sizes_that_no_model_has_are_refused(sizes, said):
+    with pytest.raises(ValueError, match=said):
+        create_model("parseq_nano", **sizes)

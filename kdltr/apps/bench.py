@@ -15,6 +15,7 @@ import torch
 from kdltr import bench
 from kdltr.bench import feeding
 from kdltr.data.shards import Shards
+from kdltr.models import check_model
 from kdltr.models.devices import checked_device
 from kdltr.results import Row, write_result
 
@@ -38,6 +39,12 @@ def command(options: Namespace) -> int:
     if unknown := {*(options.parts or ())} - {*PARTS}:
         raise ValueError(f"expected --parts of {', '.join(PARTS)}, found {', '.join(unknown)}")
     given = {name: getattr(options, name) for name in ("batch_size", "pairs", "repeats", "warmup")}
+    for name, value in given.items():
+        least = 0 if name == "warmup" else 1
+        if value is not None and value < least:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, found {value}")
+    for name in options.recognisers:
+        check_model(name)
     given |= {"device": checked_device(options.device).type}
     settings = bench.Settings(**{name: value for name, value in given.items() if value is not None})
     started, rows, failed = time.monotonic(), [], []

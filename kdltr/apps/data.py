@@ -54,6 +54,8 @@ def generate(options: Namespace) -> int:
         split, _, pairs = given.partition("=")
         if not pairs.isdecimal():
             raise ValueError(f"expected SPLIT=PAIRS, as train1=2000, found {given!r}")
+        if split in sizes:
+            raise ValueError(f"expected each split once, found {split} twice; leave one out")
         sizes[split] = int(pairs)
     folders = write_textzoom_like(options.folder, sizes, options.seed, options.workers,
                                   options.effects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 from argparse import Namespace
@@ -26,9 +27,14 @@ def run(options: Namespace) -> int:
         raise ValueError("--minutes and --out go together: how long a time box is, and where its "
                          "results lie")
     if options.minutes is not None:
-        if options.minutes <= 0:
+        if not 0 < options.minutes < math.inf:
             raise ValueError(f"--minutes must be above 0, found {options.minutes}")
         return _run_timebox(options, root)
+    if options.plan is not None:
+        raise ValueError("--plan is of a time box, which --minutes and --out ask for; add them, or "
+                         "leave it out")
+    if options.cores is not None and options.cores < 1:
+        raise ValueError(f"--cores must be at least 1, found {options.cores}")
     if options.dry_run:
         return engine.preview(options.profile, root, extra)
     status = engine.run(options.profile, root, options.cores, extra)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,8 @@ from kdltr.files import atomic_path
 from kdltr.models import Recogniser
 from kdltr.models.devices import checked_device
 from kdltr.models.weights import DEFAULT, load_recogniser
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def read_files(
@@ -76,7 +79,8 @@ def command(options: Namespace) -> int:
     """
     device = checked_device(options.device)
     _check_picture(options)
-    model = load_recogniser(options.weights or DEFAULT, options.model, device)
+    weights = DEFAULT if options.weights is None else options.weights  # "" is a mistake
+    model = load_recogniser(weights, options.model, device)
     if options.detect:
         results = read_photographs(PhotographReader(model), options.images, options.picture)
     else:
@@ -88,14 +92,19 @@ def command(options: Namespace) -> int:
         if options.json:
             lines = [json.dumps({"path": path, **each}) for each in _said(result)]
         elif isinstance(result, ImageError):
-            sys.stderr.write(f"kdltr read: {result}\n")
+            sys.stderr.write(f"kdltr read: {_one_line(str(result))}\n")
         elif not result:
-            sys.stderr.write(f"kdltr read: {path}: no words found\n")
+            sys.stderr.write(f"kdltr read: {_one_line(path)}: no words found\n")
         else:
-            lines = ["\t".join([path, *each]) for each in _columns(result)]
+            lines = ["\t".join([_one_line(path), *each]) for each in _columns(result)]
         sys.stdout.writelines(f"{line}\n" for line in lines)
         sys.stdout.flush()
     return 1 if failed else 0
+
+
+def _one_line(path: str) -> str:
+    """A path with tabs, line breaks and other control characters written as \\t, \\n and so on."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], path)
 
 
 def _check_picture(options: Namespace) -> None:

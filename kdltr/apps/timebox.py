@@ -49,11 +49,11 @@ def run(file: Path, minutes: float, out: Path, root: Path) -> int:
         kdltr.workflow.pieces.PiecesError: pieces to go on from that are damaged.
     """
     end = time.monotonic() + 60 * minutes
-    plan = read_plan(file)
     if lacking := [name for name in NEEDED if not find_spec(name)]:
         raise TimeboxError(f"expected the packages {', '.join(NEEDED)}, found no "
                            f"{', '.join(lacking)}; pip install them, or name them under carry in "
                            "the plan and make the bundle anew")
+    plan = read_plan(file)
     with ProfileLock(out / ".lock"):
         end_recorded(_records(out))
         if not (out / "training").is_dir() and (out / "pieces" / LIST).is_file():

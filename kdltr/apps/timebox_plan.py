@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typing_extensions import TypedDict
 
 DEFAULT = "timebox/plan.yaml"  # of a profile
 KINDS = ("distill", "pretrain")
@@ -15,6 +16,21 @@ KINDS = ("distill", "pretrain")
 
 class TimeboxError(Exception):
     """A time box cannot run; the message says what to do."""
+
+
+class Part(TypedDict, total=False):
+    """What is started with arguments, and how long it has."""
+
+    seconds: float
+    arguments: tuple[str, ...]
+
+
+class Carried(TypedDict, total=False):
+    """What a bundle takes along."""
+
+    images: dict[str, int]
+    packages: tuple[str, ...]
+    leave_out: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,13 +50,13 @@ class Plan:
             and in that quality, ``packages``, and patterns of their files to ``leave_out``.
     """
 
-    trainings: dict[str, dict[str, Any]]
-    tests: dict[str, Any] = field(default_factory=dict)
-    bench: dict[str, Any] = field(default_factory=dict)
+    trainings: dict[str, dict[str, dict[str, Any] | None]]
+    tests: Part = field(default_factory=dict)
+    bench: Part = field(default_factory=dict)
     device: str = "cuda"
     workers: int | None = None
     weights: dict[str, dict[str, str]] = field(default_factory=dict)
-    carry: dict[str, Any] = field(default_factory=dict)
+    carry: Carried = field(default_factory=dict)
 
     @property
     def processes(self) -> int:
@@ -54,14 +70,18 @@ def read_plan(file: Path) -> Plan:
     Raises:
         TimeboxError: no such file, or one of something else.
     """
+    from kdltr.settings import check  # pydantic, which `timebox.run` looks for first
+
     try:
-        plan = Plan(**yaml.safe_load(file.read_text(encoding="utf-8")))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        check(Plan, content)
+        plan = Plan(**content)
         kinds = {name: [kind for kind in KINDS if kind in entry]
                  for name, entry in plan.trainings.items()}
     except OSError as error:
         raise TimeboxError(f"{file}: expected a plan, found: {error.strerror.lower()}; "
                            "params/gpu/timebox has some") from error
-    except (yaml.YAMLError, TypeError, AttributeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise TimeboxError(f"{file}: expected a plan as those in params/gpu/timebox: "
                            f"{' '.join(str(error).split())}") from error
     if wrong := [name for name, found in kinds.items() if len(found) != 1]:

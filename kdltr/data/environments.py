@@ -9,6 +9,8 @@ its own. Nothing is locked: the files are only read, and writing always makes a 
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
@@ -74,6 +76,21 @@ def environment(path: str | os.PathLike) -> lmdb.Environment:
         handle = _open_file(file, status.st_size)
         _open[key] = (os.getpid(), identity, handle)
         return handle
+
+
+@contextmanager
+def reading(path: str | os.PathLike) -> Iterator[lmdb.Transaction]:
+    """A transaction that reads from LMDB `path`.
+
+    Raises:
+        DataError: as `environment`, or a damaged part is met.
+    """
+    with environment(path).begin() as transaction:
+        try:
+            yield transaction
+        except lmdb.Error as error:
+            raise DataError(f"{path}: expected an intact LMDB, found a damaged part ({error}); "
+                            "get the file again") from error
 
 
 def close(path: str | os.PathLike) -> None:

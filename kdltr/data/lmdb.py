@@ -13,7 +13,7 @@ from itertools import islice
 import lmdb
 import numpy as np
 
-from kdltr.data.environments import close, data_file, environment
+from kdltr.data.environments import close, data_file, reading
 from kdltr.data.images import encode_png, read_image
 from kdltr.data.records import (
     DataError,
@@ -55,25 +55,29 @@ class _Records:
     def label(self, index: int) -> str:
         """The label of record `index`, without decoding its images."""
         number = self._number(index)
-        with environment(self.path).begin() as transaction:
+        with reading(self.path) as transaction:
             return self._label(transaction, number)
 
     def encoded(self, index: int) -> tuple:
         """Record `index` as stored: image files as bytes, then the label."""
         number = self._number(index)
-        with environment(self.path).begin() as transaction:
+        with reading(self.path) as transaction:
             files = [self._get(transaction, key, number) for key in self.image_keys]
             return (*files, self._label(transaction, number))
 
     def _read_count(self) -> int:
-        with environment(self.path).begin() as transaction:
-            value = transaction.get(b"num-samples")
+        with reading(self.path) as transaction:
+            value, entries = transaction.get(b"num-samples"), transaction.stat()["entries"]
         if value is None:
             raise DataError(f"{self.path}: expected the key 'num-samples', found none; this is "
                             "not a data set of word images, or writing it was interrupted")
         if not value.isdigit() or int(value) == 0:
             raise DataError(f"{self.path}: expected a positive number under 'num-samples', found "
                             f"{value[:20]!r}; the data set is empty or damaged: get it again")
+        if int(value) > entries:
+            raise DataError(f"{self.path}: expected at most {entries} under 'num-samples', as "
+                            f"many as there are entries, found {value[:20].decode()}; the data "
+                            "set is damaged: get it again")
         return int(value)
 
     def _number(self, index: int) -> int:
@@ -147,7 +151,7 @@ class Words(_Records):
     @staticmethod
     def holds(path: str | os.PathLike) -> bool:
         """Whether the LMDB at `path` holds single words rather than pairs."""
-        with environment(path).begin() as transaction:
+        with reading(path) as transaction:
             return transaction.get(b"image-000000001") is not None
 
     def __getitem__(self, index: int) -> Word:

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from kdltr.data.images import MIN_SIDE
 from kdltr.data.records import DataError
 from kdltr.data.shards import is_shard, shard_files, shard_settings, write_shard
 from kdltr.files import place
@@ -61,6 +62,9 @@ def write_shards(
     if seed < 0 or min(n, workers, size) < 1:
         raise ValueError(f"expected seed >= 0, and n, workers and size >= 1, found seed={seed}, "
                          f"n={n}, workers={workers}, size={size}; correct the parameters")
+    if min(hr_size) < MIN_SIDE:
+        raise ValueError(f"expected HR pictures of at least {MIN_SIDE} pixels on each side, found "
+                         f"{tuple(hr_size)}; correct the parameters")
     folder = place(path)
     tasks = [
         (folder / f"{number:05d}.safetensors",

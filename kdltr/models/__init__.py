@@ -5,7 +5,7 @@ A name's sizes are written here and nowhere else; everything may be overridden b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ def check_sizes(name: str, config: Mapping[str, Any]) -> Any:
 
     Raises:
         ValueError: an unknown name, key or charset; the nearest known is named. Or a value of
-            another type than the setting's.
+            another type than the setting's, or below 0; or a dropout that leaves nothing.
     """
     known = _REGISTRY[check_model(name)].config
     check_names((field.name for field in fields(known)), config, f"{name} has no setting")
@@ -163,9 +163,28 @@ def check_sizes(name: str, config: Mapping[str, Any]) -> Any:
             charset = CHARSETS[charset]
         made = replace(known, **{**config, "charset": charset})
         check_fields(made)
+        _check_range(made)
     except SettingError as error:
         raise SettingError(f"{name}: {error}") from None
     return made
+
+
+def _check_range(made: Any) -> None:
+    for field in fields(made):
+        value = getattr(made, field.name)
+        if any(number < 0 for number in _numbers(value)):
+            raise SettingError(f"{field.name} must not be below 0, found {value!r}")
+    if getattr(made, "dropout", 0) >= 1:
+        raise SettingError(f"dropout must be below 1, found {made.dropout!r}")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """The numbers in a setting, at any depth."""
+    if isinstance(value, int | float):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _numbers(part)
 
 
 __all__ = ["ModelOutput", "Recogniser", "create_model", "list_models"]

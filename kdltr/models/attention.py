@@ -15,11 +15,19 @@ from torch.nn import functional as F
 from kdltr.models.dropout import dropout
 
 
+def check_heads(width: int, heads: int) -> None:
+    """Raise ValueError unless ``heads`` share ``width`` channels evenly."""
+    if heads < 1 or width % heads:
+        raise ValueError(f"{heads} heads do not share a width of {width} channels evenly; choose a "
+                         "divisor of the width")
+
+
 class MultiheadAttention(nn.Module):
     """Attention of ``width`` channels in ``heads`` heads; d = width / heads."""
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
+        check_heads(width, heads)
         self.heads, self.dropout = heads, dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))

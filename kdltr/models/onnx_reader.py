@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kdltr.charset import Charset
-from kdltr.checkpoint import CheckpointError
+from kdltr.checkpoint import CheckpointError, is_safetensors
 from kdltr.files import atomic_path, optional, require
 from kdltr.models.base import Recogniser
 from kdltr.models.onnx import session
@@ -55,6 +55,12 @@ class OnnxReader(Recogniser):
         """Images (N, 3, H, W), RGB in [0, 1] → logits (N, T, C) alone."""
         (logits,) = self.session.run(["logits"], {"images": images.float().cpu().numpy()})
         return ModelOutput(torch.from_numpy(logits))
+
+
+def is_onnx(path: str | os.PathLike) -> bool:
+    """Whether a file is laid out so, by its first byte, whatever its suffix."""
+    with open(path, "rb") as file:
+        return file.read(1) == b"\x08" and not is_safetensors(path)
 
 
 def quantise(path: str | os.PathLike, target: str | os.PathLike, images: Tensor) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from kdltr.checkpoint import CheckpointError, read_metadata
+from kdltr.checkpoint import CheckpointError, read_metadata, read_weights
 from kdltr.files import place, shipped
 from kdltr.models import Recogniser, check_model, create_model, list_models
-from kdltr.models.onnx_reader import OnnxReader
+from kdltr.models.onnx_reader import OnnxReader, is_onnx
 
 WEIGHTS = shipped("weights")
 DEFAULT = "ppocr_ltr"  # what reads photographs best of what is shipped (README)
@@ -32,14 +32,14 @@ def load_recogniser(
 
     Raises:
         ValueError: an unknown model, or weights that name none where none is given.
-        CheckpointError: the file is missing, damaged or of another model.
+        CheckpointError: the file is missing, damaged, no weights, or of another model.
     """
     if model is not None:
         check_model(model)
     file = place(weights)
     if not file.is_file() and str(weights) in list_weights():
         file = WEIGHTS / f"{weights}.safetensors"
-    if model is None and file.suffix == ".onnx" and file.is_file():
+    if model is None and file.is_file() and is_onnx(file):
         return OnnxReader(file).eval()
     metadata = read_metadata(file)
     name = model or metadata.get("model")
@@ -47,6 +47,7 @@ def load_recogniser(
         raise CheckpointError(f"expected a file of weights, or shipped ones of "
                               f"{', '.join(list_weights())}; found no {weights}")
     if name is None:
+        read_weights(file)  # which says what the file is where it holds none
         raise ValueError(f"{file} does not say which model it is of; name it with --model, "
                          f"one of {', '.join(list_models())}")
     # Sizes that the file records are those of its own model, not of another that was asked for.

@@ -54,12 +54,13 @@ def test_generate_writes_the_pairs_of_seed_and_effects(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("sizes", "said"), [
+    ("train1=2 train1=3", "expected each split once, found train1 twice"),
     ("train1", "expected SPLIT=PAIRS, as train1=2000, found 'train1'"),
     ("train1=many", "found 'train1=many'"),
     ("train3=5", "did you mean 'train"),
 ])
 def test_sizes_that_are_wrong_are_said(sizes, said, tmp_path, capsys):
-    assert main(["data", "generate", str(tmp_path / "x"), sizes]) == 2
+    assert main(["data", "generate", str(tmp_path / "x"), *sizes.split()]) == 2
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1
     assert not (tmp_path / "x").exists()

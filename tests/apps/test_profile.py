@@ -71,3 +71,23 @@ def test_outside_a_checkout_it_says_where_to_start(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     assert main(["run", "quick"]) == 2
     assert "start from a clone of the repository" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["--minutes", "nan", "--out", "x"], "--minutes must be above 0, found nan"),
+    (["--plan", "x.yaml"], "--plan is of a time box"),
+    (["--cores", "-3"], "--cores must be at least 1, found -3"),
+])
+def test_options_of_a_run_that_cannot_be_are_said(capsys, arguments, said):
+    assert main(["run", "quick", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (["parsek"], "unknown model 'parsek'"), (["--repeats", "0"], "--repeats must be at least 1"),
+    (["--batch-size", "0"], "--batch-size must be at least 1"),
+    (["--warmup", "-1"], "--warmup must be at least 0"),
+])
+def test_what_cannot_be_measured_is_said_before_anything_is(capsys, arguments, said):
+    assert main(["bench", *arguments]) == 2
+    assert said in capsys.readouterr().err

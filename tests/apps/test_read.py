@@ -139,3 +139,18 @@ def test_a_reader_that_goes_away_ends_it_quietly(checkpoint, images):
         assert process.stdout.readline().startswith(os.fsencode(images[0]))
         process.stdout.close()
         assert process.stderr.read() == b"" and process.wait(120) == 141
+
+
+def test_a_name_with_tabs_and_line_breaks_stays_in_its_column(capsys, checkpoint, images, tmp_path):
+    odd, missing = tmp_path / "a\tb\nc.png", tmp_path / "no\nsuch.png"
+    odd.write_bytes(images[0].read_bytes())
+    status, lines, err = run(capsys, odd, missing, "--weights", checkpoint)
+    assert status == 1 and len(lines) == 1 and err.count("\n") == 1
+    assert lines[0].split("\t")[0] == f"{tmp_path}/a\\tb\\nc.png" and "no\\nsuch.png" in err
+    _, (said,), _ = run(capsys, odd, "--weights", checkpoint, "--json")
+    assert json.loads(said)["path"] == str(odd)
+
+
+def test_an_empty_name_of_weights_is_not_the_default(capsys, images):
+    status, lines, err = run(capsys, images[0], "--weights", "")
+    assert status == 2 and not lines and "expected a file of weights" in err

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from kdltr.apps import timebox, training
 from kdltr.apps.command import main
-from kdltr.apps.timebox_plan import read_plan
+from kdltr.apps.timebox_plan import TimeboxError, read_plan
 from kdltr.results import Row, write_result
 
 ROOT = Path(__file__).parents[2]
@@ -237,7 +237,7 @@ def test_damaged_pieces_and_a_second_writer_are_one_line(whole, tmp_path, capsys
 @pytest.mark.parametrize(("text", "said"), [
     (None, "expected a plan, found: no such file"),
     ("trainings: [", "expected a plan as those in params/gpu/timebox"),
-    ("minutes: 3", "unexpected keyword argument 'minutes'"),
+    ("minutes: 3", "unknown setting 'minutes'"),
     ("trainings: {one: {}}", "expected either distill or pretrain in the training one"),
     ("- a", "expected a plan as those in"),
 ])
@@ -302,3 +302,24 @@ def test_figures_of_a_gpu_are_published_and_others_are_not(tmp_path, monkeypatch
             assert not target.exists()
     assert json.loads((target / "bench.json").read_text())["hardware"]["gpu"] == "a card"
     assert (target / "timebox.json").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize(("content", "said"), [
+    (b"\xff\xfe", "expected a plan"),
+    (b"[]", "must be `name: value` lines"),
+    (b"tranings: {}", "did you mean 'trainings'"),
+    (b"trainings: {a: 3}", "trainings.a must be"),
+    (b"trainings: {a: {distill: 4}}", "trainings.a.distill must be"),
+    (b"trainings: {1: {pretrain: {}}}", "a name must be text"),
+    (b"{trainings: {}, tests: 5}", "tests must be"),
+    (b"{trainings: {}, bench: {seconds: x}}", "bench.seconds must be a number"),
+    (b"{trainings: {}, tests: {arguments: x}}", "tests.arguments must be a list"),
+    (b"{trainings: {}, weights: [a]}", "weights must be"),
+    (b"{trainings: {}, carry: {packages: torch}}", "carry.packages must be a list"),
+    (b"{trainings: {}, workers: x}", "workers must be"),
+])
+def test_a_plan_of_another_kind_is_said_before_anything_runs(tmp_path, content, said):
+    file = tmp_path / "plan.yaml"
+    file.write_bytes(content)
+    with pytest.raises(TimeboxError, match=said):
+        read_plan(file)

@@ -300,3 +300,21 @@ def test_names_that_look_the_same_are_the_same(tmp_path):
     assert opening.open_words(tmp_path)[0].label == "cafe"
     with pytest.raises(RecordError, match="miss\u00e9.png"):
         opening.open_words(tmp_path)[1]
+
+
+@pytest.mark.parametrize("number", [b"1000000000", b"9" * 30])
+def test_more_records_than_there_is_room_for_are_not_counted(store, number):
+    put(store, num_samples=number)
+    with pytest.raises(DataError, match=r"at most 10 under 'num-samples'.*found [19]"):
+        len(stores.PairedWords(store))
+
+
+def test_damaged_parts_within_are_said(store):
+    environments.close(store)
+    file = store / "data.mdb"
+    content = file.read_bytes()
+    file.write_bytes(content[:8192] + bytes(len(content) - 8192))  # all but the two first pages
+    with pytest.raises(DataError, match="expected an intact LMDB.*get the file again"):
+        len(stores.PairedWords(store))
+    with pytest.raises(DataError, match="expected an intact LMDB"):
+        opening.open_data(store)

@@ -154,6 +154,7 @@ def test_a_label_with_a_line_break_is_refused(tmp_path):
 
 @pytest.mark.parametrize("wrong", [
     {"split": "train3"}, {"n": 0}, {"seed": -1}, {"workers": 0}, {"effects": ["glow"]},
+    {"hr_size": (0, 8)},
 ])
 def test_bad_settings_write_nothing(tmp_path, wrong):
     with pytest.raises(ValueError, match="expected"):

@@ -74,7 +74,7 @@ def test_another_file_is_refused(content, tmp_path):
     else:
         path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"other\.onnx: expected an ONNX file that kdltr wr"):
-        load_recogniser(path)
+        OnnxReader(path)
 
 
 def test_from_the_shell(student, tmp_path, capsys):

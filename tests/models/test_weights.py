@@ -62,3 +62,21 @@ def test_what_is_not_there_is_said(given, error, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=said):
         load_recogniser(*given)
+
+
+@pytest.mark.parametrize(("content", "kind"), [
+    (b"", "an empty file"), (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    (b"\x89PNG\r\n\x1a\n", "an image"),
+])
+@pytest.mark.parametrize("suffix", ["pt", "safetensors", "onnx"])
+def test_a_file_that_holds_no_weights_is_not_asked_for_its_model(tmp_path, content, kind, suffix):
+    file = tmp_path / f"w.{suffix}"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"found {kind}"):
+        load_recogniser(file)
+
+
+def test_the_suffix_does_not_say_what_a_file_is(checkpoint, tmp_path):
+    renamed = tmp_path / "toy.onnx"
+    renamed.write_bytes(checkpoint.read_bytes())
+    assert load_recogniser(renamed).semantic_width == 16
