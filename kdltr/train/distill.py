@@ -197,21 +197,9 @@ def distill(
         save_weights(student, run / "last.safetensors", {"model": student.name, "step": step})
     accelerator.wait_for_everyone()
     (selector.best,) = broadcast_object_list([selector.best])  # only the main process selects
-    seconds = time.monotonic() - started
-    seen = batches * config.batch_size
-    return RunResult(
-        run_dir=run,
-        weights=selector.weights,
-        steps=step,
-        finished=step == last_step,
-        pairs=step * seen,
-        best_step=selector.best.get("step", step),
-        best_accuracy=selector.best.get("score"),
-        labels=material.report,
-        seconds=seconds,
-        pairs_per_second=(step - first_step) * seen / seconds,
-        config=settings,
-    )
+    return RunResult.of(run, selector.weights, range(first_step, step), last_step,
+                        batches * config.batch_size, selector.best, material.report,
+                        time.monotonic() - started, settings)
 
 
 def rate_factor(config: DistillConfig, step: int, epoch: int, last_step: int) -> float:

@@ -134,20 +134,8 @@ def pretrain(
 
     metrics.close()
     save_weights(model, run / "last.safetensors", {"model": config.model, "step": step})
-    seconds = time.monotonic() - started
-    return RunResult(
-        run_dir=run,
-        weights=run / "best.safetensors",
-        steps=step,
-        finished=step == config.steps,
-        pairs=step * config.batch_size,
-        best_step=best.get("step", step),
-        best_accuracy=best.get("score"),
-        labels={},
-        seconds=seconds,
-        pairs_per_second=(step - first_step) * config.batch_size / seconds,
-        config=settings,
-    )
+    return RunResult.of(run, run / "best.safetensors", range(first_step, step), config.steps,
+                        config.batch_size, best, {}, time.monotonic() - started, settings)
 
 
 def _validate(

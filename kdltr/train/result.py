@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,23 @@ class RunResult:
     seconds: float
     pairs_per_second: float
     config: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls, run_dir: Path, weights: Path, steps: range, last_step: int, words: int,
+        best: dict[str, Any], labels: dict[str, int], seconds: float, config: dict[str, Any],
+    ) -> Self:
+        """What a call reports of a run.
+
+        Args:
+            steps: from the step it went on from to the one it came to.
+            last_step: of the settings.
+            words: of a step, all processes together.
+            best: step and score of the selected weights, {} where nothing was selected.
+        """
+        return cls(
+            run_dir=run_dir, weights=weights, steps=steps.stop, finished=steps.stop == last_step,
+            pairs=steps.stop * words, best_step=best.get("step", steps.stop),
+            best_accuracy=best.get("score"), labels=labels, seconds=seconds,
+            pairs_per_second=len(steps) * words / seconds, config=config,
+        )

@@ -144,21 +144,9 @@ def train_upscaler(
         save(config, training, run / "last.safetensors", step)
     accelerator.wait_for_everyone()
     (choice.best,) = broadcast_object_list([choice.best])  # only the main process selects
-    seconds = time.monotonic() - started
-    seen = world * config.batch_size
-    return RunResult(
-        run_dir=run,
-        weights=choice.weights,
-        steps=step,
-        finished=step == last_step,
-        pairs=step * seen,
-        best_step=choice.best.get("step", step),
-        best_accuracy=choice.best.get("score"),
-        labels=material.report,
-        seconds=seconds,
-        pairs_per_second=(step - first_step) * seen / seconds,
-        config=settings,
-    )
+    return RunResult.of(run, choice.weights, range(first_step, step), last_step,
+                        world * config.batch_size, choice.best, material.report,
+                        time.monotonic() - started, settings)
 
 
 def build(config: UpscaleConfig) -> Upscaling:
