@@ -90,6 +90,15 @@ def test_words_that_are_not_the_papers_are_marked_in_every_table(toy):
     assert "Different data:" in text
 
 
+def test_a_training_is_of_the_words_it_holds_out_not_of_all_it_learns_from(toy):
+    (result,) = [r for r in read_results(toy) if r.document["run"] == "distill_parseq"]
+    result.document["parameters"] |= {"data_root": "data/textzoom", "train_sets": ["train2"]}
+    for held_out, words in (("data/textzoom/train2", ""),
+                            ("data/mine/train2", "generated words, not TextZoom")):
+        result.document["data"] = {held_out: {}, "data/generated/words": {}}
+        assert {table.words for table in tables_of(result)} == {words}
+
+
 def test_the_protocol_stands_under_every_table_of_accuracies(toy):
     text = render(toy, "toy")
     tables = [table for result in read_results(toy) for table in tables_of(result)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean, stdev
+from typing import Any
 
 from kdltr.evaluation.compare import WRONG
 from kdltr.results import Result, Row, beside_published
@@ -93,12 +94,20 @@ def words_of(result: Result, table: str = "") -> str:
     """
     document, table = result.document, table or next((row.table for row in result.rows), MAIN)
     papers = "the benchmarks" if "benchmarks" in table.lower() else "TextZoom"
-    if any("data/generated/" in path for path in document["data"]):
+    paths = _measured_on(document)
+    if any("data/generated/" in path for path in paths):
         return f"generated words, not {papers}"
     same = document.get("extra", {}).get("same_data")
-    own = any(not path.startswith(("data/textzoom/", "data/benchmarks/"))
-              for path in document["data"])  # fmt: skip
+    own = any(not path.startswith(("data/textzoom/", "data/benchmarks/")) for path in paths)
     return f"other words, not {papers}" if same is False or (same is None and own) else ""
+
+
+def _measured_on(document: Mapping[str, Any]) -> list[str]:
+    """The sets whose words are counted: of a training those that words are held out of, not all
+    that it learns from."""
+    given = document["parameters"]
+    held_out = {f"{given.get('data_root')}/{name}" for name in given.get("train_sets", ())}
+    return [path for path in document["data"] if path in held_out] or list(document["data"])
 
 
 def accuracy_table(rows: Sequence[Row], title: str, costs: Sequence[Row] = ()) -> Table:
