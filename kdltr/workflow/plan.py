@@ -31,7 +31,7 @@ from typing import Any
 
 from kdltr.files import PACKAGE, place, shipped
 from kdltr.messages import nearest
-from kdltr.settings import SettingError, check
+from kdltr.settings import SettingError, Threads, check
 from kdltr.workflow import keys
 from kdltr.workflow.parameters import NotebookError, read_yaml
 from kdltr.workflow.processes import WorkflowError
@@ -63,7 +63,7 @@ class Spec:
     optional: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
-    threads: int = 1
+    threads: Threads = 1
     gpu: int = 0
     alone: bool = False
 
