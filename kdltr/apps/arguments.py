@@ -26,7 +26,8 @@ def read(parser: ArgumentParser) -> str:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="of one word, written from left "
                         "to right (turn others first); or photographs")
     parser.add_argument("--detect", action="store_true", help="find words first; boxes in pixels")
-    parser.add_argument("--picture", type=_file, metavar="FILE", help="with --detect: draw the readings there")
+    parser.add_argument("--picture", type=_file, metavar="FILE",
+                        help="with --detect: draw the readings there")
     parser.add_argument("--weights", metavar="WEIGHTS", help="a file, or the name of shipped ones; "
                         "default: ppocr_ltr, a student for photographs")
     _model(parser)
@@ -45,8 +46,9 @@ def export(parser: ArgumentParser) -> str:
     _weights(parser)
     parser.add_argument("target", type=_file, metavar="FILE.onnx", help="the file to write")
     _model(parser)
-    parser.add_argument("--int8", type=_named, metavar="DATA", help="in 8 bits: smaller and faster, a little "
-                        "less accurate; ranges are taken from words like those to be read")
+    parser.add_argument("--int8", type=_named, metavar="DATA", help="in 8 bits: smaller and "
+                        "faster, a little less accurate; ranges are taken from words like those to "
+                        "be read")
     return "WEIGHTS FILE.onnx [--model NAME] [--int8 DATA]"
 
 
@@ -77,7 +79,8 @@ def evaluate(parser: ArgumentParser) -> str:
     _model(parser)
     _device(parser)
     parser.add_argument("--bicubic", action="store_true", help="let a teacher read LR, upsampled")
-    parser.add_argument("--predictions", type=_file, metavar="FILE.csv", help="write every reading there")
+    parser.add_argument("--predictions", type=_file, metavar="FILE.csv",
+                        help="write every reading there")
     return "WEIGHTS DATA… [options]"
 
 
@@ -172,7 +175,8 @@ def bench(parser: ArgumentParser) -> str:
                         metavar="P", help="no, bf16 or both; default: no, which is float32")
     parser.add_argument("--parts", nargs="+", help="default: training reading search memory")
     parser.add_argument("--minutes", type=float, metavar="N", help="begin nothing after so many")
-    parser.add_argument("--out", type=_file, metavar="FILE.json", help="a result file, whole at any time")
+    parser.add_argument("--out", type=_file, metavar="FILE.json",
+                        help="a result file, whole at any time")
     return "[NAME…] [options]"
 
 

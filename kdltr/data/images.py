@@ -159,7 +159,7 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
 
 
 def _pages(image: Image.Image) -> int:
-    """Pages or frames of the file, without the previews that cameras and scanners put beside one."""
+    """Pages or frames of the file, without the previews that scanners put beside them."""
     try:
         pages = image.n_frames if image.format in _PAGED else 1
         if pages > 1 and image.format == "TIFF":
