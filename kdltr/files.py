@@ -51,13 +51,15 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     are removed by the next save of the same path.
 
     Raises:
-        ValueError: the path has no name, or leads to a folder where the block wrote a file.
+        ValueError: the path has no name, is a device's, or a folder's where the block made a file.
         FileNotFoundError: the block wrote nothing.
         OSError: what writing, flushing or renaming raised (a full disk, for one).
     """
     path = place(path)
-    if not path.name:
-        raise ValueError(f"expected the path of what is to be written, found {str(path)!r}")
+    path = path.resolve() if path.is_symlink() else path  # what a link stands for is replaced
+    if not path.name or (path.exists() and not (path.is_file() or path.is_dir())):
+        raise ValueError(f"expected the path of a file to write, found {str(path)!r}, which is a "
+                         "device or no name; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
     marker = f"{_HOST}-{os.getpid()}-{next(_counter)}"

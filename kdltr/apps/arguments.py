@@ -257,8 +257,13 @@ def notebook(parser: ArgumentParser) -> str:
 
 def _file(path: str) -> str:
     """The path of a file to write, looked at before the work is done."""
-    if place(_named(path)).is_dir():
-        raise ArgumentTypeError(f"expected a file to write, found the folder {path}")
+    found = place(_named(path))
+    try:
+        kind = "the folder" if found.is_dir() else "the device"
+        if found.exists() and not found.is_file():
+            raise ArgumentTypeError(f"expected a file to write, found {kind} {path}")
+    except OSError as error:  # a name that cannot be
+        raise ArgumentTypeError(f"expected a file to write, found {error.strerror}") from None
     return path
 
 

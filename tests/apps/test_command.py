@@ -1,5 +1,6 @@
 """The command line as a whole: help that fits a screen, errors in one line, a light start."""
 
+import os
 import subprocess
 import sys
 
@@ -48,6 +49,8 @@ def test_the_list_names_every_command(capsys):
     (["data", "shards", "x", "--pairs", "1", "--split", "test"], "invalid choice: 'test'"),
     (["bundle", ""], "argument FILE.tar.gz: expected a path, found none; see kdltr bundle --help"),
     (["export", "x", "."], "argument FILE.onnx: expected a file to write, found the folder ."),
+    (["export", "x", os.devnull], f"found the device {os.devnull}"),
+    (["export", "x", "x" * 300], "expected a file to write, found File name too long"),
 ])
 def test_a_wrong_option_is_one_line_and_status_2(arguments, said, capsys):
     with pytest.raises(SystemExit) as stop:
