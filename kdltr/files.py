@@ -249,6 +249,8 @@ def require(module: str, extra: str) -> ModuleType:
     Raises:
         MissingExtra: the package is not installed.
     """
+    # jsonschema does without this one, which parses a grammar for more than a second.
+    hidden = sys.modules.setdefault("rfc3987_syntax", None) is None
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -258,6 +260,9 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtra(
             f"expected the package {package}, found none; run: pip install 'kdltr[{extra}]'"
         ) from None
+    finally:
+        if hidden:
+            sys.modules.pop("rfc3987_syntax", None)
 
 
 class optional:

@@ -97,12 +97,21 @@ def test_interrupting_is_quiet(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_nothing_heavy_is_imported_for_help_or_by_the_package():
-    heavy = "{'torch', 'numpy', 'pandas', 'matplotlib'}"
-    for code in ("import kdltr", "from kdltr.apps.command import main\n"
-                 "try: main(['read', '--help'])\nexcept SystemExit: pass"):
-        code += f"\nimport sys; sys.exit(bool({heavy} & set(sys.modules)))"
-        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+HELP = "from kdltr.apps.command import main\ntry: main(['read', '--help'])\nexcept SystemExit: pass"
+
+
+@pytest.mark.parametrize(("code", "heavy"), [
+    ("import kdltr", "torch numpy pandas matplotlib"),
+    (HELP, "torch numpy pandas matplotlib"),
+    ("import kdltr.generator.synthetic", "torch pandas matplotlib"),  # in every process that renders
+    ("import kdltr.results", "accelerate scipy matplotlib"),
+    ("from kdltr.files import require; require('papermill', 'notebooks')", "rfc3987_syntax torch"),
+])
+def test_what_takes_long_to_import_is_imported_where_it_is_needed(code, heavy):
+    code += f"\nimport sys; sys.exit(', '.join(sys.modules.keys() & set({heavy.split()})) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, text=True,
+                          stderr=subprocess.PIPE)
+    assert not done.returncode, done.stderr
 
 
 def test_both_ways_of_starting_are_the_same(tmp_path):
