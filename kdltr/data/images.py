@@ -138,8 +138,9 @@ def _opened(source: str | os.PathLike | bytes | BinaryIO, name: str) -> Path | B
         return source
     path = place(source)
     if path.exists() and not path.is_file():  # reading a pipe or a device may never end
-        kind = "a directory" if path.is_dir() else "a pipe or device"
-        raise ImageError(f"{name}: expected an image file, found {kind}; check the path")
+        kind = ("a directory; name the files in it, as DIRECTORY/*.png" if path.is_dir() else
+                "a pipe or device; check the path")
+        raise ImageError(f"{name}: expected an image file, found {kind}")
     return path
 
 

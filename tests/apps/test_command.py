@@ -103,7 +103,7 @@ HELP = "from kdltr.apps.command import main\ntry: main(['read', '--help'])\nexce
 @pytest.mark.parametrize(("code", "heavy"), [
     ("import kdltr", "torch numpy pandas matplotlib"),
     (HELP, "torch numpy pandas matplotlib"),
-    ("import kdltr.generator.synthetic", "torch pandas matplotlib"),  # in every process that renders
+    ("import kdltr.generator.synthetic", "torch pandas matplotlib"),  # where words are rendered
     ("import kdltr.results", "accelerate scipy matplotlib"),
     ("from kdltr.files import require; require('papermill', 'notebooks')", "rfc3987_syntax torch"),
 ])
