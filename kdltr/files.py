@@ -51,10 +51,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     are removed by the next save of the same path.
 
     Raises:
+        ValueError: the path has no name, or leads to a folder where the block wrote a file.
         FileNotFoundError: the block wrote nothing.
         OSError: what writing, flushing or renaming raised (a full disk, for one).
     """
     path = place(path)
+    if not path.name:
+        raise ValueError(f"expected the path of what is to be written, found {str(path)!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
     marker = f"{_HOST}-{os.getpid()}-{next(_counter)}"
@@ -122,9 +125,12 @@ def _replace(temporary: Path, path: Path) -> None:
     A kill between the two renames leaves the old directory under its aside name;
     `_remove_stale` brings it back.
     """
-    if not (temporary.is_dir() and path.is_dir()):
+    if not path.is_dir():
         os.replace(temporary, path)
         return
+    if not temporary.is_dir():
+        raise ValueError(f"{path}: expected a file or nothing there, found a folder; name another "
+                         "file")
     old = temporary.with_name(f"{temporary.name}{_ASIDE}")
     os.replace(path, old)
     try:

@@ -53,6 +53,15 @@ def test_nothing_written_is_an_error(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("path", ["", ".", "/", "folder"])
+def test_what_no_file_can_be_written_to_is_said(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match="expected"), files.atomic_path(path) as temporary:
+        temporary.write_text("new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
 def test_exception_leaves_the_old_file(tmp_path):
     target = tmp_path / "last.pt"
     target.write_bytes(b"old")

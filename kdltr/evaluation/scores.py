@@ -20,7 +20,8 @@ from scipy.stats import binomtest
 from kdltr.charset import MAX_LENGTH, alphanumeric_lower
 
 PROTOCOL = (
-    "kdltr-1: reading and label lower-cased, only [0-9a-z] kept, exact match; every image counts "
+    "kdltr-1: reading and label without accents (é is e) and wide forms (ａ is a), lower-cased, "
+    "only [0-9a-z] kept, exact match; every image counts "
     f"(an empty label is right only if nothing is read, one over {MAX_LENGTH} characters is "
     "wrong); averages weighted by images counted; 95 % Wilson intervals; 1 − NED is the mean of "
     "1 − Levenshtein / longer length; two methods on the same images: McNemar's exact test."

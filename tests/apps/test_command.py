@@ -46,12 +46,23 @@ def test_the_list_names_every_command(capsys):
     (["read"], "required: IMAGE; see kdltr read --help"),
     (["run", "quick", "--cores", "two"], "invalid int value: 'two'; see kdltr run --help"),
     (["data", "shards", "x", "--pairs", "1", "--split", "test"], "invalid choice: 'test'"),
+    (["bundle", ""], "argument FILE.tar.gz: expected a path, found none; see kdltr bundle --help"),
+    (["export", "x", "."], "argument FILE.onnx: expected a file to write, found the folder ."),
 ])
 def test_a_wrong_option_is_one_line_and_status_2(arguments, said, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     error = capsys.readouterr().err
     assert stop.value.code == 2 and said in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [
+    ["notebook", "a.ipynb", "b.ipynb", "--threads"],
+    ["data", "generate", "a", "train1=1", "--workers"],
+])
+def test_processes_and_threads_have_a_bound(arguments, capsys):
+    assert main([*arguments, "100000"]) == 2
+    assert f"{arguments[-1]} must be less than or equal to" in capsys.readouterr().err
 
 
 def raising(monkeypatch, error):

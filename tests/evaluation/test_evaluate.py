@@ -14,6 +14,7 @@ from kdltr.evaluation.evaluate import (
     UpsampleBicubic,
     combine,
     evaluate,
+    matches,
     mcnemar,
     score,
     similarity,
@@ -225,3 +226,5 @@ def test_bicubic_reads_images_of_the_size_it_is_told():
 def test_protocol_names_what_it_does():
     for said in ("[0-9a-z]", "Wilson", "McNemar", "NED", "weighted"):
         assert said in PROTOCOL
+    for letter, other in (("é", "e"), ("ａ", "a")):
+        assert f"{letter} is {other}" in PROTOCOL and matches(letter, other)
