@@ -30,10 +30,9 @@ def test_every_row_is_a_change_of_the_default_and_is_taken_from_its_jobs():
     trained = {row: name for name, job in jobs.items() for row, changes in job["rows"].items()
                if not isinstance(changes, str)}  # fmt: skip
     assert whole["rows"] == trained and next(iter(trained)) == "default"
-    default, *others = (
-        DistillConfig.from_dict({"output_dir": "x"} | jobs[name]["recipe"] | jobs[name]["rows"][row])
-        for row, name in trained.items()
-    )  # fmt: skip
+    given_rows = ((jobs[name]["recipe"], jobs[name]["rows"][row]) for row, name in trained.items())
+    default, *others = (DistillConfig.from_dict({"output_dir": "x"} | recipe | changes)
+                        for recipe, changes in given_rows)
     assert default.method == "kd-ltr" and not default.losses
     assert all(other != default for other in others)
     for other in others:

@@ -20,7 +20,8 @@ def publish(profile: str, root: Path) -> Path:
 
     The report holds the figures; those that README shows lie beside it, too. Weights, checkpoints,
     logs and executed notebooks stay behind: the report's links lead to the committed notebooks. So
-    do results that another one names as its ``extra["parts"]``. Text files lose the path of this checkout, which means nothing to others.
+    do results that another one names as its ``extra["parts"]``. Text files lose the path of this
+    checkout, which means nothing to others.
 
     Returns:
         The folder of the committed copy.

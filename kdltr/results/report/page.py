@@ -84,7 +84,8 @@ def render(folder: Path, profile: str) -> str:
         ResultError: there is none, or one is damaged.
     """
     results = read_results(folder)
-    parts = {part for result in results for part in result.document.get("extra", {}).get("parts", ())}
+    extras = [result.document.get("extra", {}) for result in results]
+    parts = {part for extra in extras for part in extra.get("parts", ())}
     whole = [result for result in results if result.document["run"] not in parts]
     sections = [section(folder, result) for result in whole]
     links = {made["run"]: made["notebook"] for made in sections if made["notebook"]}
