@@ -29,6 +29,7 @@ from kdltr.results.tables import (
     published,
     published_accuracy,
     published_counts,
+    published_order,
     wide,
 )
 
@@ -36,6 +37,6 @@ __all__ = [
     "AVERAGE", "PROTOCOL", "Result", "ResultError", "Row", "ablation_figure", "accuracies",
     "benchmark_figure",
     "beside_published", "collect", "collect_tables", "data_hashes", "git_state",
-    "is_published_size", "published", "published_accuracy", "published_counts", "read_result",
-    "recompute", "separate", "to_frame", "wide", "write_result",
+    "is_published_size", "published", "published_accuracy", "published_counts", "published_order",
+    "read_result", "recompute", "separate", "to_frame", "wide", "write_result",
 ]  # fmt: skip
