@@ -33,10 +33,6 @@ class Largest:
     noise: float = 0.08  # standard deviation
 
 
-# For a student: its teacher reads the image as it was, so letters hardly leave their places.
-IN_PLACE = Largest(rotation=1.5, shear=0.1, scale=0.03, shift_across=0.01, shift_down=0.06)
-
-
 def augment(
     images: Tensor,
     strength: float = 1.0,

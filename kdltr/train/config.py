@@ -93,7 +93,6 @@ class DistillConfig(Settings):
     # Of each, the share whose LR image is made anew from the HR image at every step, by the camera
     # fitted to TextZoom (kdltr.generator.fitted_camera). The others of words are shrunk: sharp.
     camera: dict[str, float] = field(default_factory=lambda: {"words": 0.8})
-    augment: float = 0.0  # strength of kdltr.train.augment on the LR images; letters stay in place
     teacher: str = "parseq"
     teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"  # or "random"
     student: str = "parseq_ltr"
@@ -147,8 +146,7 @@ class DistillConfig(Settings):
             check_sizes(name, self.model)
         self._at_least(1, "epochs", "batch_size", "accumulate", "validate_every", "log_every",
                        "checkpoint_every", "decay_every", "steps_per_epoch")
-        self._at_least(0, "seed", "learning_rate", "new_learning_rate", "clip", "teacher_budget",
-                       "augment")
+        self._at_least(0, "seed", "learning_rate", "new_learning_rate", "clip", "teacher_budget")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._above_0("minutes", "checkpoint_minutes")
         self._check_shares()

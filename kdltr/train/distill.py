@@ -22,7 +22,6 @@ from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
 from kdltr.files import place, write_json
 from kdltr.models import Recogniser
-from kdltr.train.augment import IN_PLACE, augment
 from kdltr.train.clock import Clock
 from kdltr.train.config import DistillConfig
 from kdltr.train.engine import sent, start_engine
@@ -85,7 +84,6 @@ def distill(
     settings |= {"sets": material.sets}
     pairs = pairs.to(device)
     lr_images = LRImages(pairs, material.sizes, config.camera)
-    noise = torch.Generator(device)  # of the augmentation
     fitted = config.start == "fitted" and not config.student_weights
     if fitted and not will_resume(run, settings):
         n = min(len(pairs), FITTED_ON)
@@ -150,8 +148,7 @@ def distill(
                 seed = config.seed + 1_000_003 * batch
                 generator = torch.Generator().manual_seed(seed)
                 places = sent(chosen, device)
-                lr = augment(lr_images(places, seed), config.augment,
-                             noise.manual_seed(seed + 1), IN_PLACE)  # (B, 3, 16, 64) in [0, 1]
+                lr = lr_images(places, seed)  # (B, 3, 16, 64) in [0, 1]
                 steps = student.steps or int(lengths[chosen].max())  # T
                 target = labels[places, :steps]  # (B, T)
                 extra = student.prepare(target, generator)

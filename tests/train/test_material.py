@@ -12,7 +12,6 @@ from kdltr.data.lmdb import write_pairs, write_words
 from kdltr.data.loader import load_pairs
 from kdltr.generator.render_shards import write_shards
 from kdltr.train import DistillConfig, distill
-from kdltr.train.augment import IN_PLACE, Largest, augment
 from kdltr.train.material import LRImages, gather, mixture
 from kdltr.train.models import build_models
 from tests.train.test_distill import rows, same, stop_after, weights
@@ -135,28 +134,3 @@ def test_the_run_records_what_it_learnt_from(parts, tmp_path):
     assert [*result.config["sets"]] == [parts["data"][0], parts["words"], parts["generated"]]
     with (tmp_path / "metrics.csv").open(newline="") as file:
         assert int(list(csv.DictReader(file))[-1]["step"]) == result.steps == 11
-
-
-def test_augmented_images_resume_with_the_same_bits(parts, tmp_path):
-    kept = {"augment": 0.5, "checkpoint_every": 1}
-    distill(config(parts, tmp_path / "plain"))
-    distill(config(parts, tmp_path / "whole", **kept))
-    stop_after(config(parts, tmp_path / "stopped", **kept), 3)
-    distill(config(parts, tmp_path / "stopped", **kept))
-    same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
-    with pytest.raises(AssertionError):
-        same(weights(tmp_path / "plain"), weights(tmp_path / "whole"))
-    with pytest.raises(ValueError, match="augment must be at least 0"):
-        config(parts, tmp_path, augment=-1)
-
-
-def test_what_augments_a_students_image_moves_letters_by_less_than_a_frame():
-    """A vertical line at the end of the line stays within a CTC frame, 1 of 24."""
-    line = torch.zeros(64, 3, 16, 64)
-    line[..., 58] = 1
-    geometric = {name: getattr(IN_PLACE, name)
-                 for name in ("rotation", "shear", "scale", "shift_across", "shift_down")}
-    moved = augment(line, 1.0, torch.Generator().manual_seed(0),
-                    Largest(**dict.fromkeys(Largest.__dataclass_fields__, 0.0) | geometric))
-    at = moved[:, 0, 8].argmax(-1)
-    assert len(at.unique()) > 1 and (at - 58).abs().max() <= 64 / 24
