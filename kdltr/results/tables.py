@@ -21,6 +21,8 @@ SUBSETS = ("easy", "medium", "hard", AVERAGE)
 # Our names of the paper's methods, and of its recognisers by the family of a model's name.
 METHODS = {"bicubic": "Bicubic", "distilled": "Ours"}
 RECOGNISERS = {"abinet": "ABINet", "matrn": "MATRN", "parseq": "PARSeq"}
+# The same of super-resolution networks.
+UPSCALERS = {"tsrn": "TSRN", "stt": "STT", "tatt": "TATT", "c3stisr": "C3-STISR"}
 # The paper's names of other distillers, and the loss weights that its table does not change.
 DISTILLERS = {"dfd": "DFD", "askd": "A-SKD", "unified": "Unified", "dld": "DLD"}
 PUBLISHED_LAMBDAS = {"visual": 4.0, "semantic": 2.0}
