@@ -30,6 +30,7 @@ from kdltr.results.tables import (
     published,
     published_accuracy,
     published_counts,
+    published_gain,
     wide,
 )
 
@@ -37,7 +38,7 @@ __all__ = [
     "AVERAGE", "PROTOCOL", "Result", "ResultError", "Row", "ablation_figure", "accuracies",
     "benchmark_figure",
     "beside_published", "collect", "collect_tables", "data_hashes", "git_state",
-    "is_published_size", "published", "published_accuracy", "published_counts",
+    "is_published_size", "published", "published_accuracy", "published_counts", "published_gain",
     "quality_beside_published", "quality_rows", "read_result",
     "recompute", "separate", "to_frame", "wide", "write_result",
 ]  # fmt: skip

@@ -75,6 +75,23 @@ def published_accuracy(recogniser: str, method: str, subset: str) -> float | Non
     return float(found[subset].iloc[0]) if len(found) and subset in SUBSETS else None
 
 
+def published_gain(recogniser: str, method: str, other: str) -> float | None:
+    """Points that a method reads more than another, on average; None where one is not there.
+
+    Any method of two stages stands for the best of the paper's.
+    """
+    frame = published("textzoom")
+    two_stage = set(frame.loc[frame["type"] == "SR", "method"])
+
+    def best(method: str) -> float | None:
+        names = two_stage if method in two_stage else {method}
+        found = [published_accuracy(recogniser, name, AVERAGE) for name in names]
+        return max((figure for figure in found if figure is not None), default=None)
+
+    figures = best(method), best(other)
+    return None if None in figures else figures[0] - figures[1]
+
+
 def textzoom_figure(recogniser: str, method: str, subset: str) -> Figure:
     """A figure of the paper's main table."""
     accuracy = published_accuracy(recogniser, method, subset)

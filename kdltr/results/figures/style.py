@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 MUTED = "#6b7280"
-# Distinct for every kind of colour vision, in print too (Okabe and Ito).
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f7f7f")
-MARKERS = "osD^vP*"
+# Distinct for every kind of colour vision, in print too (Okabe and Ito), then two more.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f7f7f", "#f0e442",
+           "#000000", "#882255")  # fmt: skip
+MARKERS = "osD^vP*Xhp"
 WRITTEN = {True: {"color": "black"}, False: {"color": "#d0021b", "weight": "bold"}}  # if right
 
 
