@@ -73,6 +73,19 @@ def best_of(found: Mapping[str, Scores], methods: Iterable[str]) -> str | None:
     return max(methods, key=lambda method: found[method].accuracy, default=None)
 
 
+def opponents(
+    found: Mapping[str, Scores], others: Iterable[str], two_stage: Iterable[str]
+) -> dict[str, str]:
+    """What a student is compared with, and how a claim calls it: bicubic and other students.
+
+    Between them, where any was read, the best of the two-stage methods (`best_of`).
+    """
+    called = {"bicubic": "bicubic"}
+    if best := best_of(found, [method for method in two_stage if method in found]):
+        called[best] = against(best)
+    return called | {other: other for other in others}
+
+
 def against(best: str) -> str:
     """How a claim calls the best of several two-stage methods."""
     return f"{best}, the best two-stage method"

@@ -45,11 +45,12 @@ def tidy(axes: Axes, title: str = "", percent: str = "", grid: str = "y", **labe
 
 
 def legend(figure: Figure) -> None:
-    """One line above all panels that says each label once."""
+    """Above all panels, in as many columns as fit: each label once."""
     found = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
     handles = {label: handle for own in found for handle, label in own}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=6, fontsize=8,
-                  frameon=False)  # fmt: skip
+    columns = min(6, max(1, int(figure.get_figwidth() / 1.25)))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns,
+                  fontsize=8, frameon=False)  # fmt: skip
 
 
 def look(number: int) -> dict[str, str]:
