@@ -117,7 +117,7 @@ def test_scenes_are_held_out_and_missing_sets_and_words_of_tests_left_out(
     assert len(material.pairs) + len(material.held_out) == 36 and "nothing" in caplog.text
     hr, held_out = load_pairs(toy.data).hr, material.held_out.hr
     places = [next(k for k in range(40) if torch.equal(image, hr[k])) for image in held_out]
-    assert len(places) == 8 and min(places) >= 4  # two scenes, of what tests do not hold
+    assert len(places) == 12 and min(places) >= 4  # three scenes, of what tests do not hold
     assert places == [4 * (k // 4) + i for k in places[::4] for i in range(4)]
     everything = gather(config(toy, tmp_path, validation=0.25))
     assert len(everything.pairs) + len(everything.held_out) == 40
