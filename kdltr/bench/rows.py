@@ -18,8 +18,8 @@ from kdltr.models.devices import cpu_model
 from kdltr.results import Row
 
 TABLE = "bench"
-PRECISIONS, KEPT, OPERATIONS, OPTIONS = (  # tables too
-    "precisions", "kept outputs", "operations", "options")
+PRECISIONS, KEPT, OPERATIONS, OPTIONS, STAGES = (  # tables too
+    "precisions", "kept outputs", "operations", "options", "one stage or two")
 HALF = ", bfloat16"  # ends the name of a table that was measured in it
 KDLTR, PLAIN = "kdltr", "plain"
 STEP, READING, ONE = "training step", "reading", "reading, batch 1"  # subsets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, TypedDict
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.models import create_model
 from kdltr.models.base import Recogniser
-from kdltr.superres import TwoStage, load_upscaler
+from kdltr.superres import load_two_stage
 
 
 class _Trained(TypedDict):
@@ -32,13 +32,15 @@ Recognisers = dict[str, Trained]  # by the teacher's name
 
 
 def load_readers(
-    recognisers: Recognisers, device: str | torch.device = "cpu"
+    recognisers: Recognisers, device: str | torch.device = "cpu",
+    two_stage_of: Container[str] | None = None,
 ) -> dict[str, dict[str, Recogniser]]:
     """Teacher, teacher after upsampling of every kind, and students of every recogniser.
 
     Args:
         recognisers: what was trained, and where its weights are.
         device: where they go.
+        two_stage_of: the recognisers whose two-stage methods are loaded; all if None.
 
     Returns:
         `readers[recogniser][method]`: "teacher on HR", "bicubic", two stages, then the students.
@@ -56,10 +58,9 @@ def load_readers(
                 students[method].init_from_teacher(teacher)
         small = next((student.image_size for student in students.values()), None)
         bicubic = UpsampleBicubic(teacher, small)
-        two_stage = {}
-        for method, given in entry.get("two_stage", {}).items():
-            parts = load_upscaler(**({"path": given} if isinstance(given, str) else given))
-            two_stage[method] = TwoStage(parts[0], teacher, parts[1]).to(device)
+        two_stage = {method: load_two_stage(given, teacher).to(device)
+                     for method, given in entry.get("two_stage", {}).items()
+                     if two_stage_of is None or name in two_stage_of}
         readers[name] = {"teacher on HR": teacher, "bicubic": bicubic, **two_stage, **students}
     return readers
 

@@ -21,6 +21,8 @@ SUBSETS = ("easy", "medium", "hard", AVERAGE)
 # Our names of the paper's methods, and of its recognisers by the family of a model's name.
 METHODS = {"bicubic": "Bicubic", "distilled": "Ours"}
 RECOGNISERS = {"abinet": "ABINet", "matrn": "MATRN", "parseq": "PARSeq"}
+# The same of super-resolution networks.
+UPSCALERS = {"tsrn": "TSRN", "stt": "STT", "tatt": "TATT", "c3stisr": "C3-STISR"}
 # The paper's names of other distillers, and the loss weights that its table does not change.
 DISTILLERS = {"dfd": "DFD", "askd": "A-SKD", "unified": "Unified", "dld": "DLD"}
 PUBLISHED_LAMBDAS = {"visual": 4.0, "semantic": 2.0}
@@ -73,6 +75,23 @@ def published_accuracy(recogniser: str, method: str, subset: str) -> float | Non
     return float(found[subset].iloc[0]) if len(found) and subset in SUBSETS else None
 
 
+def published_gain(recogniser: str, method: str, other: str) -> float | None:
+    """Points that a method reads more than another, on average; None where one is not there.
+
+    Any method of two stages stands for the best of the paper's.
+    """
+    frame = published("textzoom")
+    two_stage = set(frame.loc[frame["type"] == "SR", "method"])
+
+    def best(method: str) -> float | None:
+        names = two_stage if method in two_stage else {method}
+        found = [published_accuracy(recogniser, name, AVERAGE) for name in names]
+        return max((figure for figure in found if figure is not None), default=None)
+
+    figures = best(method), best(other)
+    return None if None in figures else figures[0] - figures[1]
+
+
 def textzoom_figure(recogniser: str, method: str, subset: str) -> Figure:
     """A figure of the paper's main table."""
     accuracy = published_accuracy(recogniser, method, subset)
@@ -102,6 +121,25 @@ def ablation_figure(recogniser: str, settings: Mapping[str, Any], subset: str) -
     frame = frame[frame["recogniser"] == paper[0]]
     return (float(frame[subset].iloc[0]), paper[1]) if len(frame) and subset in SUBSETS else (
         None, None)
+
+
+def published_order(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Rows of the distillers that the paper's supplement compares, with the percent it states.
+
+    Args:
+        rows: settings of each training by name. The first row of a method stands for it: of the
+            paper's own, also where its weights are others.
+
+    Returns:
+        From the worst published to the best.
+    """
+    stated = published("kd_baselines").set_index("method")[AVERAGE]
+    names = DISTILLERS | {"kd-ltr": METHODS["distilled"]}
+    first: dict[str, str] = {}
+    for row, settings in rows.items():
+        first.setdefault(settings["method"], row)
+    found = {row: float(stated[names[own]]) for own, row in first.items() if own in names}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def benchmark_figure(recogniser: str, method: str, subset: str) -> Figure:

@@ -17,6 +17,8 @@ from kdltr.settings import Threads, Workers, check_fields, check_names
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 MISSING = ("error", "left_out")
+HOLD_OUT = ("words", "scenes")
+WORDS_OF_TESTS = ("kept", "left_out")
 METHODS = {"kd-ltr": WEIGHTS} | BASELINES  # the paper's, and others; each its terms' weights
 COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
@@ -74,9 +76,9 @@ class DistillConfig(Settings):
         "labels": ("filtered", "published"),
         "schedule": ("step", "one_cycle"),
         "selection": ("validation", "published", "last"),
-        "words_of_tests": ("kept", "left_out"),
+        "words_of_tests": WORDS_OF_TESTS,
         "missing": MISSING,
-        "hold_out": ("words", "scenes"),
+        "hold_out": HOLD_OUT,
         "batches": ("shuffled", "by_length"),
         "precision": ("no", "bf16"),
         "compile": COMPILE,

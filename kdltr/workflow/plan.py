@@ -246,7 +246,8 @@ def _check_files(specs: dict[str, Spec], bases: list[str], root: Path) -> None:
     if missing:
         raise WorkflowError(
             "missing: " + ", ".join(sorted(set(missing))) + "; data/README.md says where data "
-            "and checkpoints come from, git restores the rest"
+            "and checkpoints come from, `kdltr run PROFILE` makes results/PROFILE, git restores "
+            "the rest"
         )
 
 
