@@ -14,7 +14,6 @@ from kdltr.charset import CHARSETS
 from kdltr.checkpoint import (
     CheckpointError,
     load_weights,
-    read_state,
     read_weights,
     save_state,
     save_weights,
