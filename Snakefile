@@ -1,5 +1,5 @@
 # Which notebook, with which parameters, makes which result from what. The runs of a profile are
-# listed in params/<profile>/workflow.yaml; kdltr/workflow/plan.py explains that file.
+# listed in params/<profile>/workflow.yaml; kdltr/workflow/written.py explains that file.
 #
 # Start it with `make quick` or `kdltr run quick`, which hold the profile's lock and end orphans.
 # What is out of date is decided by `params.key`, a digest of parameters, code and inputs

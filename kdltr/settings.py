@@ -60,7 +60,11 @@ def check(declared: Any, value: Any, name: str = "") -> None:
     Raises:
         SettingError: says which part of the value is wrong, what was expected, and what to do.
     """
-    value = _plain(value)
+    try:
+        value = _plain(value)
+    except RecursionError:  # YAML can say so
+        raise SettingError(f"{name or 'the settings'}: expected values, found one that holds itself"
+                           ) from None
     try:
         _adapter(declared).validate_python(value)
     except ValidationError as error:

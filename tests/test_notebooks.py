@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import yaml
 
-from kdltr.workflow import plan
+from kdltr.workflow import written
 from kdltr.workflow.parameters import check_parameters
 
 ROOT = Path(__file__).parents[1]
@@ -92,10 +92,10 @@ def test_it_is_small(path):
 PROFILES = sorted(path.parent.name for path in (ROOT / "params").glob("*/workflow.yaml"))
 RUNS = {}
 for profile in PROFILES:
-    content, bases = plan._read(profile, ROOT)
+    content, bases = written._read(profile, ROOT)
     for name, entry in content["runs"].items():
-        spec = plan._spec(name, entry or {}, profile)
-        files = plan._parameter_files((*spec.params, name), bases, ROOT)
+        spec = written._spec(name, entry or {}, profile)
+        files = written.parameter_files((*spec.params, name), bases, ROOT)
         RUNS[profile, name] = spec, files
 
 

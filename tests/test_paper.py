@@ -26,7 +26,8 @@ from kdltr.results import beside_published, read_result, recompute
 from kdltr.train import DistillConfig, distill
 from kdltr.train.distill import rate_factor
 from kdltr.workflow.parameters import check_parameters, read_parameters
-from kdltr.workflow.plan import load_plan, names_to_verify
+from kdltr.workflow.plan import load_plan
+from kdltr.workflow.written import names_to_verify
 from tests.golden.fill import fill_state_dict
 
 ROOT = Path(__file__).parents[1]

@@ -83,6 +83,19 @@ def test_other_values_are_named(values, said):
             check_fields(Toy(**values))
 
 
+def test_threads_have_bounds_and_a_value_does_not_hold_itself():
+    for kind, name in ((DistillConfig, "threads"), (PretrainConfig, "threads"),
+                       (PretrainConfig, "workers")):
+        with pytest.raises(SettingError, match=f"^{name} must be less than or equal to"):
+            kind(output_dir="x", **{name: 100_000})
+    with pytest.raises(SettingError, match="^threads must be greater than or equal to 1, found 0"):
+        DistillConfig(output_dir="x", threads=0)
+    values = {"shares": {}}
+    values["shares"]["a"] = values
+    with pytest.raises(SettingError, match="holds itself"):
+        check(Toy, values)
+
+
 def test_arguments_of_a_function_are_settings():
     check(made, {"sizes": {"a": 1}, "seed": 2, "effects": ["x"]}, "generate")
     check(made, {}, "generate")

@@ -19,8 +19,9 @@ import psutil
 from kdltr.files import PACKAGE, require, write_text
 from kdltr.workflow.home import writable_home
 from kdltr.workflow.parameters import check_parameters, read_parameters
-from kdltr.workflow.plan import Plan, Run, check_name, load_plan, names_to_verify
+from kdltr.workflow.plan import Plan, Run, load_plan
 from kdltr.workflow.processes import JobRecord, ProfileLock, WorkflowError, end_recorded
+from kdltr.workflow.written import check_name, names_to_verify
 
 logger = logging.getLogger(__name__)
 # Snakemake's own words go to a file, while its jobs write to the terminal as before.

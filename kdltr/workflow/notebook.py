@@ -46,6 +46,9 @@ def run_notebook(
     """
     require("papermill", "notebooks")  # said now, not after the parameters have been looked at
     source, target = place(source), place(target)
+    if target.resolve() == source.resolve():
+        raise NotebookError(f"{target}: expected another file than the notebook itself, whose "
+                            "parameters would be replaced", 2)
     check_parameters(source, parameters)
     parameters = at_home(dict(parameters))
     partial = target.with_name(f"{target.stem}.partial.ipynb")

@@ -9,8 +9,9 @@ from pathlib import Path
 from kdltr.files import atomic_path
 from kdltr.messages import nearest
 from kdltr.workflow.engine import lock_of
-from kdltr.workflow.plan import load_plan, profiles
+from kdltr.workflow.plan import load_plan
 from kdltr.workflow.processes import WorkflowError, end_recorded
+from kdltr.workflow.written import profiles
 
 logger = logging.getLogger(__name__)
 PUBLISHED = (".json", ".csv", ".gz", ".html")

@@ -100,6 +100,13 @@ def test_a_missing_notebook_is_named(tmp_path):
         run_notebook(tmp_path / "absent.ipynb", tmp_path / "out.ipynb", {})
 
 
+def test_a_notebook_is_not_replaced_by_its_own_run(book):
+    before = book.read_bytes()
+    with pytest.raises(NotebookError, match="another file than the notebook itself"):
+        run_notebook(book, book.parent / "." / book.name, {})
+    assert book.read_bytes() == before
+
+
 def test_it_runs_from_the_root_with_threads_and_shows_progress(book, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir("/")
     target = tmp_path / "out" / "run.ipynb"
