@@ -1,4 +1,4 @@
-"""What each command takes, and the text of its --help.
+"""What each command takes, and the text of its --help; those of `data` are in `data_arguments`.
 
 The docstring of a function is the help of its command: the first line stands in the list of all,
 the last paragraph is an example. It declares the arguments and returns how they are written.
@@ -6,13 +6,9 @@ the last paragraph is an example. It declares the arguments and returns how they
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, ArgumentTypeError
 
 from kdltr.files import place
-from kdltr.generator import EFFECTS, SPLITS
-
-CORES = os.cpu_count() or 1
 
 
 def read(parser: ArgumentParser) -> str:
@@ -26,12 +22,12 @@ def read(parser: ArgumentParser) -> str:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="of one word, written from left "
                         "to right (turn others first); or photographs")
     parser.add_argument("--detect", action="store_true", help="find words first; boxes in pixels")
-    parser.add_argument("--picture", type=_file, metavar="FILE",
+    parser.add_argument("--picture", type=file_to_write, metavar="FILE",
                         help="with --detect: draw the readings there")
     parser.add_argument("--weights", metavar="WEIGHTS", help="a file, or the name of shipped ones; "
                         "default: ppocr_ltr, a student for photographs")
     _model(parser)
-    _device(parser)
+    device_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     return "IMAGE… [options]"
 
@@ -44,9 +40,9 @@ def export(parser: ArgumentParser) -> str:
     kdltr export ppocr_ltr word.onnx
     """
     _weights(parser)
-    parser.add_argument("target", type=_file, metavar="FILE.onnx", help="the file to write")
+    parser.add_argument("target", type=file_to_write, metavar="FILE.onnx", help="the file to write")
     _model(parser)
-    parser.add_argument("--int8", type=_named, metavar="DATA", help="in 8 bits: smaller and "
+    parser.add_argument("--int8", type=named, metavar="DATA", help="in 8 bits: smaller and "
                         "faster, a little less accurate; ranges are taken from words like those to "
                         "be read")
     return "WEIGHTS FILE.onnx [--model NAME] [--int8 DATA]"
@@ -77,87 +73,11 @@ def evaluate(parser: ArgumentParser) -> str:
     _weights(parser)
     parser.add_argument("data", nargs="+", metavar="DATA", help="labelled pairs or words")
     _model(parser)
-    _device(parser)
+    device_option(parser)
     parser.add_argument("--bicubic", action="store_true", help="let a teacher read LR, upsampled")
-    parser.add_argument("--predictions", type=_file, metavar="FILE.csv",
+    parser.add_argument("--predictions", type=file_to_write, metavar="FILE.csv",
                         help="write every reading there")
     return "WEIGHTS DATA… [options]"
-
-
-def data(parser: ArgumentParser) -> str:
-    """Check, convert and generate data sets.
-
-    kdltr data verify textzoom
-    """
-    return "COMMAND …"
-
-
-def verify(parser: ArgumentParser) -> str:
-    """Compare data sets and checkpoints with the published ones.
-
-    Without a NAME: a table of all that are known. The exit status is 1 if one that
-    is named is missing or is not the published one.
-
-    kdltr data verify textzoom parseq
-    """
-    parser.add_argument("names", nargs="*", metavar="NAME",
-                        help="of data/manifest.yaml, or a group such as textzoom")
-    parser.add_argument("--root", metavar="FOLDER", help="the data folder; default: data")
-    return "[NAME…] [--root FOLDER]"
-
-
-def convert(parser: ArgumentParser) -> str:
-    """Copy a folder of images to an LMDB, or an LMDB to a folder.
-
-    kdltr data convert my-words my-words.lmdb
-    """
-    parser.add_argument("source", metavar="SOURCE", help="a folder with labels.tsv, or an LMDB")
-    parser.add_argument("target", type=_named, metavar="TARGET", help="the copy; it must not exist")
-    return "SOURCE TARGET"
-
-
-def generate(parser: ArgumentParser) -> str:
-    """Make word pairs from nothing, as LMDBs like TextZoom's.
-
-    The splits are train1, train2, test/easy, test/medium and test/hard.
-
-    kdltr data generate data/mine train1=2000 test/easy=200
-    """
-    parser.add_argument("folder", type=_named, metavar="FOLDER", help="where the splits go")
-    parser.add_argument("sizes", nargs="+", metavar="SPLIT=PAIRS", help="how many of each")
-    _making(parser)
-    return "FOLDER SPLIT=PAIRS… [options]"
-
-
-def shards(parser: ArgumentParser) -> str:
-    """Make word pairs by the million, in files that feed a GPU.
-
-    kdltr data shards data/generated/shards --pairs 100000 --workers 16
-    """
-    parser.add_argument("folder", type=_named, metavar="FOLDER", help="where the shards go")
-    parser.add_argument("--pairs", type=int, required=True, metavar="N", help="how many")
-    parser.add_argument("--split", choices=SPLITS, default="train1", metavar="NAME",
-                        help=f"of {', '.join(SPLITS)}; default: train1")
-    parser.add_argument("--size", type=int, default=8192, help="pairs a shard; default: 8192")
-    parser.add_argument("--hr-size", nargs=2, type=int, default=(32, 128), metavar=("H", "W"),
-                        help="of the sharp pictures; default: 32 128")
-    _making(parser)
-    return "FOLDER --pairs N [options]"
-
-
-def feed(parser: ArgumentParser) -> str:
-    """Measure whether rendering and shards keep up with a GPU.
-
-    kdltr data feed data/generated/shards --workers 16 --device cuda
-    """
-    parser.add_argument("folder", metavar="FOLDER", help="a folder of shards")
-    parser.add_argument("--workers", type=int, default=CORES, metavar="N",
-                        help="processes that render; default: all cores")
-    parser.add_argument("--pairs", type=int, default=1000, metavar="N",
-                        help="pairs that each renders; default: 1000")
-    parser.add_argument("--batch-size", type=int, default=256, metavar="N", help="default: 256")
-    _device(parser)
-    return "FOLDER [options]"
 
 
 def bench(parser: ArgumentParser) -> str:
@@ -170,12 +90,12 @@ def bench(parser: ArgumentParser) -> str:
     for name, what in (("batch-size", "of training and reading"), ("pairs", "words to train on"),
                        ("repeats", "rounds that count"), ("warmup", "rounds before them")):
         parser.add_argument(f"--{name}", type=int, metavar="N", help=what)
-    _device(parser)
+    device_option(parser)
     parser.add_argument("--precision", nargs="+", choices=("no", "bf16"), default=["no"],
                         metavar="P", help="no, bf16 or both; default: no, which is float32")
     parser.add_argument("--parts", nargs="+", help="default: training reading search memory")
     parser.add_argument("--minutes", type=float, metavar="N", help="begin nothing after so many")
-    parser.add_argument("--out", type=_file, metavar="FILE.json",
+    parser.add_argument("--out", type=file_to_write, metavar="FILE.json",
                         help="a result file, whole at any time")
     return "[NAME…] [options]"
 
@@ -193,7 +113,7 @@ def run(parser: ArgumentParser) -> str:
     parser.add_argument("--cores", type=int, metavar="N", help="threads at once; default: all")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be made")
     parser.add_argument("--minutes", type=float, metavar="N", help="a time box, without snakemake")
-    parser.add_argument("--out", type=_named, metavar="DIR", help="where all of the time box lies")
+    parser.add_argument("--out", type=named, metavar="DIR", help="where all of the time box lies")
     _plan(parser)
     return "PROFILE [options] [-- OPTIONS OF SNAKEMAKE]"
 
@@ -207,7 +127,7 @@ def bundle(parser: ArgumentParser) -> str:
 
     kdltr bundle box.tar.gz --python 3.12
     """
-    parser.add_argument("target", type=_file, metavar="FILE.tar.gz", help="the bundle")
+    parser.add_argument("target", type=file_to_write, metavar="FILE.tar.gz", help="the bundle")
     _plan(parser)
     parser.add_argument("--python", metavar="VERSION", help="of that machine; default: this one's")
     return "FILE.tar.gz [options]"
@@ -244,7 +164,8 @@ def notebook(parser: ArgumentParser) -> str:
     kdltr notebook notebooks/02_teacher.ipynb out.ipynb -p train false
     """
     parser.add_argument("source", metavar="NOTEBOOK", help="the notebook to execute")
-    parser.add_argument("target", type=_file, metavar="COPY", help="where the executed one goes")
+    parser.add_argument("target", type=file_to_write, metavar="COPY",
+                        help="where the executed one goes")
     parser.add_argument("-f", action="append", default=[], metavar="FILE.yaml", dest="files",
                         help="parameters: `name: value` lines")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
@@ -255,9 +176,9 @@ def notebook(parser: ArgumentParser) -> str:
     return "NOTEBOOK COPY [options]"
 
 
-def _file(path: str) -> str:
+def file_to_write(path: str) -> str:
     """The path of a file to write, looked at before the work is done."""
-    found = place(_named(path))
+    found = place(named(path))
     try:
         kind = "the folder" if found.is_dir() else "the device"
         if found.exists() and not found.is_file():
@@ -267,7 +188,7 @@ def _file(path: str) -> str:
     return path
 
 
-def _named(path: str) -> str:
+def named(path: str) -> str:
     """A path; none, as from a shell's variable that is not set, is not the working directory."""
     if not path:
         raise ArgumentTypeError("expected a path, found none")
@@ -282,21 +203,14 @@ def _model(parser: ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="the model, where the file does not say")
 
 
-def _device(parser: ArgumentParser) -> None:
+def device_option(parser: ArgumentParser) -> None:
+    """Declare --device."""
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu (default), cuda, …")
 
 
 def _plan(parser: ArgumentParser) -> None:
     parser.add_argument("--plan", metavar="FILE.yaml",
                         help="of the time box; default: params/gpu/timebox/plan.yaml")
-
-
-def _making(parser: ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
-    parser.add_argument("--workers", type=int, default=CORES, metavar="N",
-                        help="processes; default: all cores")
-    parser.add_argument("--effects", nargs="+", default=(), choices=EFFECTS, metavar="NAME",
-                        help=f"of {', '.join(EFFECTS)}")
 
 
 def _profile(parser: ArgumentParser) -> str:

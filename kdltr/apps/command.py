@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from kdltr.apps import arguments as takes
+from kdltr.apps import data_arguments as data_takes
 from kdltr.messages import is_message
 from kdltr.settings import Threads, check
 
@@ -26,12 +27,12 @@ COMMANDS = {
     "export": (takes.export, "export:command"),
     "distill": (takes.distill, "distill:command"),
     "evaluate": (takes.evaluate, "evaluate:command"),
-    "data": (takes.data, ""),
-    "data verify": (takes.verify, "data:verify"),
-    "data convert": (takes.convert, "data:convert"),
-    "data generate": (takes.generate, "data:generate"),
-    "data shards": (takes.shards, "data:shards"),
-    "data feed": (takes.feed, "bench:feed"),
+    "data": (data_takes.data, ""),
+    "data verify": (data_takes.verify, "data:verify"),
+    "data convert": (data_takes.convert, "data:convert"),
+    "data generate": (data_takes.generate, "data:generate"),
+    "data shards": (data_takes.shards, "data:shards"),
+    "data feed": (data_takes.feed, "bench:feed"),
     "bench": (takes.bench, "bench:command"),
     "run": (takes.run, "profile:run"),
     "bundle": (takes.bundle, "bundle:command"),

@@ -45,7 +45,7 @@ def read_settings(file: str, changes: Sequence[str] = ()) -> DistillConfig:
         if not equals:
             raise SettingsError(f"expected --set NAME=VALUE, found {change!r}")
         settings |= _mapping(f"{name}: {value}", f"--set {change}")
-    if "output_dir" not in settings:
+    if not settings.get("output_dir"):
         raise SettingsError(f"expected output_dir in {file}, where the run is to lie, found none; "
                             "add a line `output_dir: runs/mine`")
     return DistillConfig.from_dict(settings)

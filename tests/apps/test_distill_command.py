@@ -47,6 +47,7 @@ def test_changes_come_after_the_file_and_are_yaml(settings):
     ("epochs", "expected --set NAME=VALUE, found 'epochs'"),
     ("data=[", "--set data=[: expected YAML"),
     ("teacher=parsec", "did you mean 'parseq'"),
+    ("output_dir=", "expected output_dir in"),
     ("teacher_weights=null", "expected the weights of a trained teacher, found none"),
     ("threads=100000", "threads must be less than or equal to"),
 ])
