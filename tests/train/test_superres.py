@@ -167,6 +167,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(toy, tmp_path):
     ({"selection": "published"}, "selection: unknown 'published'"),
     ({"validation": 0.0}, "needs validation > 0"),
     ({"judge": "crnm"}, "did you mean 'crnn'"),
+    ({"judge": "crnn"}, "give judge_weights"),
     ({"batch_size": 0}, "batch_size must be at least 1"),
 ])
 def test_settings_that_cannot_be(changes, said):

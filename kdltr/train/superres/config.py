@@ -71,6 +71,9 @@ class UpscaleConfig(Settings):
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         if self.selection == "validation" and not self.validation:
             raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
+        if self.judge and not self.judge_weights:
+            raise ValueError("judge chooses by what it reads, and reads nothing without weights; "
+                             "give judge_weights, or leave judge out")
 
     @property
     def family(self) -> str:
