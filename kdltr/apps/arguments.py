@@ -74,7 +74,9 @@ def evaluate(parser: ArgumentParser) -> str:
     parser.add_argument("data", nargs="+", metavar="DATA", help="labelled pairs or words")
     _model(parser)
     device_option(parser)
-    parser.add_argument("--bicubic", action="store_true", help="let a teacher read LR, upsampled")
+    lr = parser.add_mutually_exclusive_group()
+    lr.add_argument("--bicubic", action="store_true", help="let a teacher read LR, upsampled")
+    lr.add_argument("--upscaler", metavar="FILE", help="or enlarged by a super-resolution network")
     parser.add_argument("--predictions", type=file_to_write, metavar="FILE.csv",
                         help="write every reading there")
     return "WEIGHTS DATA… [options]"

@@ -38,6 +38,11 @@ def quality_rows(
     return rows
 
 
+def published_name(network: str, method: str) -> str:
+    """What the papers call one that enlarges, of a row of `quality_rows`."""
+    return METHODS.get(method) or UPSCALERS[network.removesuffix("_nano")]
+
+
 def quality_beside_published(rows: Sequence[Row]) -> pd.DataFrame:
     """Averages of `quality_rows`, and published ones: of TextZoom, by networks of full size.
 
@@ -47,8 +52,7 @@ def quality_beside_published(rows: Sequence[Row]) -> pd.DataFrame:
     frame = to_frame(rows)
     frame = frame[(frame["table"] == TABLE) & (frame["subset"] == AVERAGE)]
     measured = frame.pivot_table("value", ["recogniser", "method"], "metric", sort=False)
-    names = [METHODS.get(method) or UPSCALERS[network.removesuffix("_nano")]
-             for network, method in measured.index]  # fmt: skip
+    names = [published_name(*one) for one in measured.index]
     paper = published("image_quality").set_index("method").loc[names].set_axis(measured.index)
     paper.columns = [f"{metric}, published" for metric in UNITS]
     return measured[[*UNITS]].join(paper).rename_axis(columns=None)

@@ -273,6 +273,20 @@ def test_accuracies_stand_above_the_published_ones(toy):
     assert "n: SVT 647 647, CUTE80 288 288." in made["Benchmarks, degraded: accuracy (%)"].note
 
 
+def test_image_quality_stands_above_the_published(tmp_path):
+    rows = [Row("image quality", "tsrn_nano", method, subset, metric, 20.0 + place, unit, n=9)
+            for method in ("bicubic", "tsrn_nano")
+            for place, (metric, unit) in enumerate((("PSNR", "dB"), ("SSIM", "")))
+            for subset in ("easy", "average")]  # fmt: skip
+    write_result(tmp_path / "superres_tsrn.json", rows, {}, None, {})
+    (table,) = (table for result in read_results(tmp_path) for table in tables_of(result))
+    assert table.columns == ("recogniser", "method", "subset", "n", "PSNR (dB)", "SSIM")
+    lines = [[cell.text for cell in line.cells] for line in table.lines]
+    assert lines[0] == ["tsrn_nano", "bicubic", "easy", "9", "20.00", "21.0"]
+    assert [line[0] for line in lines[4:]] == ["Bicubic", "TSRN"]
+    assert lines[-1][4:] == ["21.42", "0.769"]
+
+
 def test_methods_stand_side_by_side_where_there_is_one_metric():
     rows = [Row("robustness", "a", method, f"blur {level}", "accuracy", 50.0, n=9)
             for method in ("bicubic", "distilled") for level in (0, 1)]  # fmt: skip
