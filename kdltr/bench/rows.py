@@ -14,8 +14,8 @@ import torch
 
 from kdltr.bench.clock import Timing
 from kdltr.bench.subject import Settings
+from kdltr.models.devices import cpu_model
 from kdltr.results import Row
-from kdltr.train.state import cpu_model
 
 TABLE = "bench"
 PRECISIONS, KEPT, OPERATIONS, OPTIONS, STAGES = (  # tables too

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from kdltr.data.loader import WordPairs
-from kdltr.evaluation.scores import Scores, mcnemar, verdict
+from kdltr.evaluation.scores import Z95, Scores, mcnemar, verdict
 
 WRONG, NOTHING = "✗", "(nothing)"  # marks of `reading_table`
 SURE = 0.05  # two-sided p of McNemar's test above which two methods are indistinguishable
@@ -25,7 +24,7 @@ def paired_difference(a: Scores, b: Scores) -> tuple[float, float, float]:
     """
     counts = mcnemar(a, b).counts
     more, less, n = counts.only_a, counts.only_b, a.n
-    half = norm.ppf(0.975) * (more + less - (more - less) ** 2 / n) ** 0.5 / n
+    half = Z95 * (more + less - (more - less) ** 2 / n) ** 0.5 / n
     difference = (more - less) / n
     return (100 * difference, 100 * max(difference - half, -1.0), 100 * min(difference + half, 1.0))
 

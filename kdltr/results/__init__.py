@@ -31,6 +31,7 @@ from kdltr.results.tables import (
     published_accuracy,
     published_counts,
     published_gain,
+    published_order,
     wide,
 )
 
@@ -39,6 +40,6 @@ __all__ = [
     "benchmark_figure",
     "beside_published", "collect", "collect_tables", "data_hashes", "git_state",
     "is_published_size", "published", "published_accuracy", "published_counts", "published_gain",
-    "quality_beside_published", "quality_rows", "read_result",
+    "published_order", "quality_beside_published", "quality_rows", "read_result",
     "recompute", "separate", "to_frame", "wide", "write_result",
 ]  # fmt: skip

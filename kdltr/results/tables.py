@@ -123,6 +123,25 @@ def ablation_figure(recogniser: str, settings: Mapping[str, Any], subset: str) -
         None, None)
 
 
+def published_order(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Rows of the distillers that the paper's supplement compares, with the percent it states.
+
+    Args:
+        rows: settings of each training by name. The first row of a method stands for it: of the
+            paper's own, also where its weights are others.
+
+    Returns:
+        From the worst published to the best.
+    """
+    stated = published("kd_baselines").set_index("method")[AVERAGE]
+    names = DISTILLERS | {"kd-ltr": METHODS["distilled"]}
+    first: dict[str, str] = {}
+    for row, settings in rows.items():
+        first.setdefault(settings["method"], row)
+    found = {row: float(stated[names[own]]) for own, row in first.items() if own in names}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
 def benchmark_figure(recogniser: str, method: str, subset: str) -> Figure:
     """What a teacher's own README states for a benchmark, such as "IC13 857", at full resolution.
 

@@ -1,13 +1,15 @@
 """Publishing the results that README quotes, and removing what the workflow made."""
 
+import json
 import logging
 import re
 import shutil
 from pathlib import Path
 
 from kdltr.files import atomic_path
+from kdltr.messages import nearest
 from kdltr.workflow.engine import lock_of
-from kdltr.workflow.plan import load_plan
+from kdltr.workflow.plan import load_plan, profiles
 from kdltr.workflow.processes import WorkflowError, end_recorded
 
 logger = logging.getLogger(__name__)
@@ -18,8 +20,9 @@ def publish(profile: str, root: Path) -> Path:
     """Replace `results/reference/<profile>` by the tables and the report of a complete run.
 
     The report holds the figures; those that README shows lie beside it, too. Weights, checkpoints,
-    logs and executed notebooks stay behind: the report's links lead to the committed notebooks.
-    Text files lose the path of this checkout, which means nothing to others.
+    logs and executed notebooks stay behind: the report's links lead to the committed notebooks. So
+    do results that another one names as its ``extra["parts"]``. Text files lose the path of this
+    checkout, which means nothing to others.
 
     Returns:
         The folder of the committed copy.
@@ -38,15 +41,24 @@ def publish(profile: str, root: Path) -> Path:
         lost = {f"{root}/": ""}
         lost |= {f'href="notebooks/{Path(run.executed).name}"': f'href="../../../{run.notebook}"'
                  for run in plan.runs}  # fmt: skip
+        parts = _parts(root / plan.folder)
         with atomic_path(target) as temporary:
             temporary.mkdir(parents=True)
             for path in sorted((root / plan.folder).iterdir()):
-                if path.is_file() and path.suffix in PUBLISHED and path.name[0] != ".":
+                run = path.name.removesuffix(path.suffix).removesuffix(".predictions.csv")
+                wanted = path.suffix in PUBLISHED and path.name[0] != "." and run not in parts
+                if path.is_file() and wanted:
                     _copy(path, temporary / path.name, lost)
             for path in figures:
                 _copy(root / path, temporary / "figures" / Path(path).name, {})
     logger.info("published %s as %s", plan.folder, target.relative_to(root))
     return target
+
+
+def _parts(folder: Path) -> set[str]:
+    """The runs of a folder whose results are parts of another."""
+    found = (json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json"))
+    return {part for document in found for part in document.get("extra", {}).get("parts", ())}
 
 
 def _copy(path: Path, target: Path, replaced: dict[str, str]) -> None:
@@ -67,12 +79,20 @@ def _shown(readme: Path, profile: str) -> list[str]:
 
 
 def clean(profile: str, root: Path) -> None:
-    """Remove `results/<profile>` and `data/generated/<profile>`; never the committed copy."""
+    """Remove `results/<profile>` and `data/generated/<profile>`; never the committed copy.
+
+    Raises:
+        WorkflowError: no such profile, and nothing made by one that there was.
+    """
     if profile == "reference" or not profile or "/" in profile or profile.startswith("."):
         raise WorkflowError(f"{profile!r} is no profile; results/reference is committed, kept")
+    made = [root / folder / name for folder in ("results", "data/generated")
+            for name in (profile, f"{profile}.superseded")]
+    if profile not in (known := profiles(root)) and not any(path.exists() for path in made):
+        raise WorkflowError(f"no profile {profile!r}, and no results of one; nothing removed"
+                            f"{nearest(profile, known)}")
     with lock_of(profile, root):
         end_recorded(root / "results" / profile / ".workflow" / "jobs")
-        for folder in ("results", "data/generated"):
-            for name in (profile, f"{profile}.superseded"):
-                shutil.rmtree(root / folder / name, ignore_errors=True)
+        for path in made:
+            shutil.rmtree(path, ignore_errors=True)
     logger.info("removed the results and generated data of profile %s", profile)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from kdltr.results import ablation_figure, published, published_counts
+from kdltr.results import ablation_figure, published, published_counts, published_order
 from kdltr.results.figures import plots
 from kdltr.train import DistillConfig
 
@@ -50,3 +50,15 @@ def test_differences_stand_sorted_with_what_is_published():
     assert [x for name, x in lines.items() if "published" in name] == [[-0.8]]
     none = plots.differences(table.assign(published=float("nan"))).axes[0]
     assert not any("published" in line.get_label() for line in none.get_lines())
+
+
+def test_rows_stand_in_the_order_that_the_supplement_states():
+    given = {"ours": {}, "DLD": {"method": "dld"}, "alone": {"method": "fine-tuning"},
+             "other weights": {"weights": {"visual": 1}}, "A-SKD": {"method": "askd"}}
+    rows = {name: DistillConfig(output_dir="x", **changes).to_dict()
+            for name, changes in given.items()}
+    paper = published("kd_baselines").set_index("method")["average"]
+    found = published_order(rows)
+    assert [*found] == ["A-SKD", "DLD", "ours"]
+    assert [*found.values()] == [paper["A-SKD"], paper["DLD"], paper["Ours"]]
+    assert published_order({"alone": rows["alone"]}) == {}

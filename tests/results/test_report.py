@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kdltr.evaluation import compare
-from kdltr.results import PROTOCOL, ResultError, Row, write_result
+from kdltr.results import PROTOCOL, ResultError, Row, collect, recompute, write_result
 from kdltr.results.report import render
 from kdltr.results.report.cells import Cell, number, quantity
 from kdltr.results.report.circumstances import duration
@@ -17,7 +17,7 @@ from kdltr.results.report.claims import paper_claims
 from kdltr.results.report.findings import findings
 from kdltr.results.report.page import read_results
 from kdltr.results.report.tables import accuracy_table, beside_table, spread, tables_of
-from tests.fabricated import write_main, write_profile
+from tests.fabricated import HASH, predictions, write_main, write_profile
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "img", "br", "link", "input"}
@@ -195,12 +195,37 @@ def test_claims_are_asked_in_the_words_that_the_notebook_uses():
     source = "".join("".join(cell["source"]) for cell in cells)
     assert 'text = f"{name}: {first} reads more words than {said}"' in source
     assert "compare.opponents(whole[name]" in source
-    asks = [claim.asks for claim in paper_claims() if claim.asks]
+    asks = [claim.asks for claim in paper_claims()
+            if claim.asks and "default" not in claim.asks]
     said = ["bicubic", compare.against("TSRN")] * 3
     names = [name for name in ("abinet", "matrn_nano", "parseq") for _ in range(2)]
     for name, words, pattern in zip(names, said, asks, strict=True):
         assert re.fullmatch(pattern, f"{name}: distilled reads more words than {words}")
         assert not re.fullmatch(pattern, f"{name}: distilled reads more words than fine-tuned")
+
+
+def write_ablations(folder, run, parts=()):
+    """12_ablations of a default and DLD on a few words."""
+    scores = {name: {"easy": predictions(right, 8)} for name, right in
+              (("default", 6), ("DLD", 4))}  # fmt: skip
+    saved = collect(scores, "abinet_nano")
+    found = compare.claim("abinet_nano: default reads more words than DLD",
+                          *(scores[name]["easy"] for name in scores), 0.78, 8, True, False)
+    write_result(folder / f"{run}.json", recompute(saved, "ablations"), {}, None,
+                 {"data/textzoom/test/easy": HASH}, 1.0,
+                 extra={"claims": [found], "same_data": True, "parts": parts})  # fmt: skip
+
+
+def test_the_best_other_distiller_is_judged_and_parts_of_a_result_are_shown_by_it(tmp_path):
+    write_ablations(tmp_path, "12_ablations", ["main-42"])
+    write_ablations(tmp_path, "main-42")
+    text = "ABINet: distilled reads more words than by DLD, the best other distillation"
+    shown = render(tmp_path, "toy")
+    assert shown.count(text) == 1 and 'id="12_ablations"' in shown and 'id="main-42"' not in shown
+    assert "<td>main-42</td>" in shown  # among the runs
+    (tmp_path / "main-42.json").unlink()
+    found = verdicts(tmp_path)[text]
+    assert (found.verdict, found.measured, found.run) == ("different model", 25.0, "12_ablations")
 
 
 @pytest.mark.parametrize("value, unit, text", [

@@ -14,7 +14,8 @@ from kdltr.evaluation.efficiency import (
     published_multiply_adds,
     upscaling_multiply_adds,
 )
-from kdltr.evaluation.evaluate import evaluate, load_readers
+from kdltr.evaluation.evaluate import evaluate
+from kdltr.evaluation.readers import load_readers
 from kdltr.evaluation.robustness import read_tables, sweep
 from kdltr.models import create_model
 from kdltr.models import onnx as export

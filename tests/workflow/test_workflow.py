@@ -286,7 +286,7 @@ def test_keys_see_code_but_neither_comments_nor_docstrings(tmp_path):
     package = tmp_path / "kdltr"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "models/__init__.py").write_text("")
+    (package / "models/__init__.py").write_text("from kdltr.models import crnn\n")
     (package / "evaluation").mkdir()
     (package / "evaluation/efficiency.py").write_text("width = 1\n")
     module = package / "models/crnn.py"
@@ -306,6 +306,20 @@ def test_keys_see_code_but_neither_comments_nor_docstrings(tmp_path):
     assert both()[0] != first[0] and both()[1] == first[1]
     module.write_text('"""One."""\nfrom ..evaluation.efficiency import width\nsize = 4\n')
     assert both()[1] != first[1]
+
+
+@pytest.mark.parametrize("notebook", ["01_data", "02_teacher", "03_distill"])
+def test_what_is_trained_is_not_out_of_date_by_what_it_does_not_import(notebook, tmp_path):
+    package = tmp_path / "kdltr"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = keys.notebook_code(PACKAGE.parent / f"notebooks/{notebook}.ipynb")
+    before = keys.library_digest(code, package, keys.LEAVES)
+    for changed in (*package.glob("superres/*.py"), *package.glob("train/superres/*.py")):
+        changed.write_text(changed.read_text() + "\nchanged = True\n")
+    assert keys.library_digest(code, package, keys.LEAVES) == before
+    words = package / "data/records.py"  # which every one of them reads
+    words.write_text(words.read_text() + "\nchanged = True\n")
+    assert keys.library_digest(code, package, keys.LEAVES) != before
 
 
 def test_large_files_are_keyed_by_size_and_ends(tmp_path, monkeypatch):
@@ -345,7 +359,8 @@ def test_a_job_of_another_machine_that_shows_life_stops_the_run(tmp_path):
 def test_tables_the_report_and_what_readme_shows_are_published(project):
     folder = project / "results/tiny"
     files = {
-        "count.json": f'"{project}/data/x"', "total.json": "{}", "total.csv": "1",
+        "count.json": f'{{"read": "{project}/data/x"}}', "total.csv": "1",
+        "total.json": '{"extra": {"parts": ["part-1"]}}', "part-1.json": "{}", "part-1.csv": "1",
         "report.html": '<a href="notebooks/count.ipynb">', "figures/count-a.png": "a",
         "figures/count-b.png": "b", "notebooks/count.ipynb": "{}", "count/state.json": "{}",
         "count.safetensors": "0", ".hidden.json": "{}",
@@ -353,14 +368,15 @@ def test_tables_the_report_and_what_readme_shows_are_published(project):
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
-    (folder / "total.predictions.csv.gz").write_bytes(b"\x1f\x8b\x00")
+    for run in ("total", "part-1"):
+        (folder / f"{run}.predictions.csv.gz").write_bytes(b"\x1f\x8b\x00")
     readme = project / "README.md"
     readme.write_text("![a](results/reference/tiny/figures/count-a.png)")
     published = tidy.publish("tiny", project)
     kept = {str(p.relative_to(published)): p for p in published.rglob("*") if p.is_file()}
     assert sorted(kept) == ["count.json", "figures/count-a.png", "report.html", "total.csv",
                             "total.json", "total.predictions.csv.gz"]  # fmt: skip
-    assert kept["count.json"].read_text() == '"data/x"'
+    assert kept["count.json"].read_text() == '{"read": "data/x"}'
     assert kept["report.html"].read_text() == '<a href="../../../notebooks/count.ipynb">'
     assert kept["total.predictions.csv.gz"].read_bytes() == b"\x1f\x8b\x00"
     readme.write_text("![c](results/reference/tiny/figures/count-c.png)")

@@ -202,6 +202,7 @@ def differences(table: pd.DataFrame) -> Figure:
         axes.plot(table["published"][known], table.index[known], "D", mfc="none",
                   color=style.COLOURS[1], label="published, on TextZoom")
     axes.set_yticks(table.index, map(style.plain, table["row"]))
+    axes.set_ylim(-0.6, len(table) - 0.4)
     style.tidy(axes, grid="x", xlabel="points of accuracy against the default")
     style.legend(figure)
     return figure

@@ -77,13 +77,19 @@ def section(folder: Path, result: Result) -> dict[str, Any]:
 def render(folder: Path, profile: str) -> str:
     """The page of the results in `folder` as HTML.
 
+    Those that another result names as its ``extra["parts"]`` are shown by it, and of their own have
+    circumstances alone.
+
     Raises:
         ResultError: there is none, or one is damaged.
     """
     results = read_results(folder)
-    sections = [section(folder, result) for result in results]
+    extras = [result.document.get("extra", {}) for result in results]
+    parts = {part for extra in extras for part in extra.get("parts", ())}
+    whole = [result for result in results if result.document["run"] not in parts]
+    sections = [section(folder, result) for result in whole]
     links = {made["run"]: made["notebook"] for made in sections if made["notebook"]}
-    measured, alone, beyond = findings(results)
+    measured, alone, beyond = findings(whole)
     claims = {"What the paper states": measured,
               "Also stated, and not measured in this profile": alone,
               "What was asked beyond the paper": beyond}  # fmt: skip

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from kdltr.models import check_model
-from kdltr.settings import check_fields, check_names
+from kdltr.settings import Threads, check_fields, check_names
 from kdltr.superres import list_upscalers
 from kdltr.train.config import HOLD_OUT, MISSING, WORDS_OF_TESTS, Settings, several
 from kdltr.train.superres.terms import FROM_READER, TERMS, WEIGHTS
@@ -53,7 +53,7 @@ class UpscaleConfig(Settings):
     log_every: int = 10  # steps; the loss is looked at, on the host, this often
     precision: str = "no"  # or "bf16"
     device: str | None = None  # None: the GPU if there is one
-    threads: int | None = None  # CPU threads; part of what makes a run bit-exact
+    threads: Threads | None = None  # CPU threads; part of what makes a run bit-exact
     resume: bool = True
     allow_other_threads: bool = False  # resume under another number of threads all the same
 
@@ -66,7 +66,7 @@ class UpscaleConfig(Settings):
         object.__setattr__(self, "weights", dict(self.weights or WEIGHTS[self.family]))
         check_names(TERMS, self.weights, "unknown term")
         self._at_least(1, "epochs", "batch_size", "validate_every", "checkpoint_every", "log_every",
-                       "steps_per_epoch", "threads")
+                       "steps_per_epoch")
         self._at_least(0, "seed", "learning_rate", "clip", "reader_budget")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         if self.selection == "validation" and not self.validation:
