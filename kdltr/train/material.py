@@ -73,7 +73,8 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
     kept = torch.tensor(kept)
     part = part[kept]
     n = int((part == 0).sum())  # of ``data``, which comes first
-    train, held_out = apart(pairs.subset(kept[:n]), config.hold_out, config.validation, config.seed)
+    held = config.hold_out, config.validation, config.seed
+    train, held_out = split_held_out(pairs.subset(kept[:n]), *held)
     train = torch.cat([train, torch.arange(n, len(kept))])
     sizes = torch.bincount(part[train], minlength=len(PARTS)).tolist()
     return Material(pairs.subset(kept[train]), labels[train], lengths[train],
@@ -109,7 +110,7 @@ def stored_words(
     return pairs.subset(train), pairs.subset(held_out), found
 
 
-def apart(
+def split_held_out(
     pairs: WordPairs, hold_out: str, fraction: float, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Indices of (training, validation) pairs: single "words" are held out, or whole "scenes"."""

@@ -14,7 +14,7 @@ from kdltr.data.opening import open_pairs
 from kdltr.data.separation import training_sets
 from kdltr.superres.prior import FRAMES
 from kdltr.superres.trunk import HR_SIZE, LR_SIZE
-from kdltr.train.material import apart, apart_from_tests, there
+from kdltr.train.material import apart_from_tests, split_held_out, there
 from kdltr.train.superres.config import UpscaleConfig
 from kdltr.train.superres.terms import FROM_LABELS
 
@@ -59,6 +59,6 @@ def gather(config: UpscaleConfig) -> Material:
     labels, lengths = DIGITS_FIRST36.encode(words, MAX_LENGTH + 1)
     places = torch.tensor(kept)
     held = config.hold_out, config.validation, config.seed
-    train, held_out = apart(pairs.subset(places), *held)
+    train, held_out = split_held_out(pairs.subset(places), *held)
     return Material(pairs.subset(places[train]), labels[train], lengths[train],
                     pairs.subset(places[held_out]), report, sets)
