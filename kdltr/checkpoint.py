@@ -11,7 +11,8 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from kdltr.messages import kind_of
 _CONTAINERS = ("state_dict_G", "model", "state_dict")
 _PREFIXES = ("module.", "model.")  # and torch.compile's, of parts too
 _COMPILED = "_orig_mod."
+_NOT_WRITTEN = ("I/O error", "inline_container.cc")  # safetensors' words, and torch's
 _GLOBAL = re.compile(r"GLOBAL (\S+)")  # of torch's message: what a pickle would call
 
 
@@ -186,7 +188,7 @@ def save_weights(
     sizes = getattr(model, "sizes", {})  # of kdltr.models: those that the name does not say
     header = {key: value if isinstance(value, str) else json.dumps(value)
               for key, value in (({"config": sizes} if sizes else {}) | dict(metadata)).items()}
-    with atomic_path(path) as temporary:
+    with _written(path) as temporary:
         save_file(state, temporary, header)
 
 
@@ -204,8 +206,21 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
 def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
     """Save a training state: nested containers of tensors and plain values."""
-    with atomic_path(path) as temporary:
+    with _written(path) as temporary:
         torch.save(dict(state), temporary)
+
+
+@contextmanager
+def _written(path: str | Path) -> Iterator[Path]:
+    """As `atomic_path`; what the libraries say of a full disk becomes an OSError."""
+    with atomic_path(path) as temporary:
+        try:
+            yield temporary
+        except (SafetensorError, RuntimeError) as error:
+            if not any(said in str(error) for said in _NOT_WRITTEN):
+                raise
+            raise OSError(f"{path} cannot be written ({error}); make room on its disk, and run "
+                          "again to go on from what was saved before") from error
 
 
 def read_state(path: str | Path) -> dict[str, Any]:

@@ -51,10 +51,15 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     are removed by the next save of the same path.
 
     Raises:
+        ValueError: the path has no name, is a device's, or a folder's where the block made a file.
         FileNotFoundError: the block wrote nothing.
         OSError: what writing, flushing or renaming raised (a full disk, for one).
     """
     path = place(path)
+    path = path.resolve() if path.is_symlink() else path  # what a link stands for is replaced
+    if not path.name or (path.exists() and not (path.is_file() or path.is_dir())):
+        raise ValueError(f"expected the path of a file to write, found {str(path)!r}, which is a "
+                         "device or no name; name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
     marker = f"{_HOST}-{os.getpid()}-{next(_counter)}"
@@ -122,9 +127,12 @@ def _replace(temporary: Path, path: Path) -> None:
     A kill between the two renames leaves the old directory under its aside name;
     `_remove_stale` brings it back.
     """
-    if not (temporary.is_dir() and path.is_dir()):
+    if not path.is_dir():
         os.replace(temporary, path)
         return
+    if not temporary.is_dir():
+        raise ValueError(f"{path}: expected a file or nothing there, found a folder; name another "
+                         "file")
     old = temporary.with_name(f"{temporary.name}{_ASIDE}")
     os.replace(path, old)
     try:
@@ -241,6 +249,8 @@ def require(module: str, extra: str) -> ModuleType:
     Raises:
         MissingExtra: the package is not installed.
     """
+    # jsonschema does without this one, which parses a grammar for more than a second.
+    hidden = sys.modules.setdefault("rfc3987_syntax", None) is None
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -250,6 +260,9 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtra(
             f"expected the package {package}, found none; run: pip install 'kdltr[{extra}]'"
         ) from None
+    finally:
+        if hidden:
+            sys.modules.pop("rfc3987_syntax", None)
 
 
 class optional:

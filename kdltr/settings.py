@@ -14,10 +14,23 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 from typing_extensions import TypedDict, is_typeddict
 
 from kdltr.messages import nearest
+
+# CPU threads, or processes. Who goes on with a run of a larger machine needs more than there are
+# cores; of thousands a process may end without a word, or the machine stand still.
+_MOST = max(256, os.cpu_count() or 1)
+Threads = Annotated[int, Field(ge=1, le=_MOST)]
+Workers = Annotated[int, Field(ge=0, le=_MOST)]
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 _EXPECTED = {  # what pydantic's errors say, in the words of YAML
@@ -26,6 +39,7 @@ _EXPECTED = {  # what pydantic's errors say, in the words of YAML
     "tuple_type": "a list", "dict_type": "`name: value` lines", "too_long": "a shorter list",
     "missing": "another name",
 }  # fmt: skip
+_SAID = "Input should be "  # by pydantic, of a bound
 
 
 class SettingError(ValueError):
@@ -100,7 +114,7 @@ def _checked(declared: Any, within: bool = False) -> Any:
     if not within and _holds_settings(declared):
         return _mapping(declared)
     origin, parts = get_origin(declared) or declared, get_args(declared)
-    if origin is Literal:
+    if origin in (Literal, Annotated):
         return declared
     parts = tuple(part if part is Ellipsis else _checked(part, within) for part in parts)
     if origin in (list, Sequence, Collection):
@@ -114,7 +128,7 @@ def _checked(declared: Any, within: bool = False) -> Any:
 
 def _mapping(kind: Any) -> Any:
     """A mapping of the settings of a dataclass, a TypedDict or a function."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     if inspect.isfunction(kind):
         _, *arguments = inspect.signature(kind).parameters.values()
         needed = {one.name for one in arguments if one.default is one.empty}
@@ -160,7 +174,8 @@ def _message(errors: Sequence[Mapping[str, Any]], value: Any, name: str) -> str:
         return f"{where}: unknown {found!r}{nearest(found, choices)}{_hint(found, 'text')}"
     if first["loc"][-1:] == ("[key]",):
         return f"{where}: a name must be text, found {place[-1]!r}: put it in quotes"
-    expected = " or ".join(dict.fromkeys(_EXPECTED.get(e["type"], e["msg"]) for e in here))
+    expected = " or ".join(dict.fromkeys(_EXPECTED.get(e["type"], e["msg"].removeprefix(_SAID))
+                                            for e in here))
     return f"{where} must be {expected}, found {found!r}{_hint(found, expected)}"
 
 

@@ -14,7 +14,6 @@ from kdltr.charset import CHARSETS
 from kdltr.checkpoint import (
     CheckpointError,
     load_weights,
-    read_state,
     read_weights,
     save_state,
     save_weights,
@@ -118,17 +117,28 @@ def test_files_without_weights(tmp_path):
         read_weights(tmp_path / "list.pt")
 
 
-def test_a_failed_save_keeps_the_old_file(model, tmp_path, monkeypatch):
-    save_state(tmp_path / "state.pt", {"step": 1})
+@pytest.mark.parametrize("save", ["weights", "state"])
+def test_a_disk_that_is_full_is_said_and_the_old_file_kept(model, tmp_path, save):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "file"
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
+    def write(content):
+        if save == "state":
+            save_state(path, content)
+        else:
+            save_weights(model, path, {})
 
-    monkeypatch.setattr("kdltr.checkpoint.torch.save", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_state(tmp_path / "state.pt", {"step": 2})
-    assert read_state(tmp_path / "state.pt") == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+    write({"step": 1})
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # stands for a full disk
+    try:
+        with pytest.raises(OSError, match=r"file cannot be written .*; make room on its disk"):
+            write({"step": 2, "module": model.state_dict()})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_unknown_model_and_setting():

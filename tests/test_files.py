@@ -53,6 +53,26 @@ def test_nothing_written_is_an_error(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("path", ["", ".", "/", "folder", "pipe"])
+def test_what_no_file_can_be_written_to_is_said(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")  # stands for /dev/null too
+    with pytest.raises(ValueError, match="expected"), files.atomic_path(path) as temporary:
+        temporary.write_text("new")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_what_a_link_stands_for_is_replaced(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk/file")
+    for text in ("old", "new"):
+        files.write_text(tmp_path / "link", text)
+    assert (tmp_path / "disk/file").read_text() == "new"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["disk", "link"]
+
+
 def test_exception_leaves_the_old_file(tmp_path):
     target = tmp_path / "last.pt"
     target.write_bytes(b"old")

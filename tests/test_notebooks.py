@@ -114,6 +114,7 @@ def test_every_run_s_parameters_fit_its_notebook_and_its_settings(profile, run):
         from kdltr.train.superres import UpscaleConfig
 
         made = {"output_dir": "x", "network": given["network"]} | given.get("recipe", {})
+        made |= given.get("own", {})
         create_upscaler(given["network"], **UpscaleConfig.from_dict(made).settings)
     if "training" in given:
         from kdltr.train import PretrainConfig

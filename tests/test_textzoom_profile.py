@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from kdltr.data.manifest import read_manifest
+from kdltr.results.tables import UPSCALERS
 from kdltr.train import PretrainConfig
+from kdltr.train.superres import UpscaleConfig
 from kdltr.workflow.plan import load_plan
 from tests.test_paper import CROSS_ENTROPY, config_of, parameters_of
 
@@ -75,6 +77,24 @@ def test_every_table_reads_what_the_runs_write(runs):
         assert {*entry["students"].values()} <= made | shipped
         assert entry["weights"] == "rapidocr" or entry["weights"] in states
         assert [*entry["students"]][:2] == ["distilled", "fine-tuned"]
+        assert [*entry["two_stage"]] == [*UPSCALERS.values()]
+        assert {*entry["two_stage"].values()} <= made
+
+
+def test_networks_learn_from_photographs_and_are_chosen_by_scenes(runs):
+    made = {f"{state}/best.safetensors" for run in runs.values() for state in run.state}
+    for name in UPSCALERS:
+        run = runs[f"superres_{name}"]
+        given = parameters_of(run, ROOT)
+        config = UpscaleConfig.from_dict({"output_dir": "x", "network": given["network"]}
+                                         | given["recipe"] | given["own"])
+        assert config.network == f"{name}_nano" and "11_superresolution" in run.notebook
+        assert config.missing == config.words_of_tests == "left_out"
+        assert config.hold_out == "scenes" and config.selection == "validation"
+        assert given["train_sets"] == ["train1", "train2"] and given["data_root"] == "data/textzoom"
+        asked = {config.judge_weights, config.generator_weights, config.reader_weights} - {None}
+        assert asked <= made
+        assert {f"{Path(path).parent}.json" for path in asked} <= {*run.needed}
 
 
 def test_the_test_sets_must_be_there():

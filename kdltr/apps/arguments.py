@@ -7,8 +7,9 @@ the last paragraph is an example. It declares the arguments and returns how they
 from __future__ import annotations
 
 import os
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 
+from kdltr.files import place
 from kdltr.generator import EFFECTS, SPLITS
 
 CORES = os.cpu_count() or 1
@@ -25,7 +26,8 @@ def read(parser: ArgumentParser) -> str:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="of one word, written from left "
                         "to right (turn others first); or photographs")
     parser.add_argument("--detect", action="store_true", help="find words first; boxes in pixels")
-    parser.add_argument("--picture", metavar="FILE", help="with --detect: draw the readings there")
+    parser.add_argument("--picture", type=_file, metavar="FILE",
+                        help="with --detect: draw the readings there")
     parser.add_argument("--weights", metavar="WEIGHTS", help="a file, or the name of shipped ones; "
                         "default: ppocr_ltr, a student for photographs")
     _model(parser)
@@ -42,10 +44,11 @@ def export(parser: ArgumentParser) -> str:
     kdltr export ppocr_ltr word.onnx
     """
     _weights(parser)
-    parser.add_argument("target", metavar="FILE.onnx", help="the file to write")
+    parser.add_argument("target", type=_file, metavar="FILE.onnx", help="the file to write")
     _model(parser)
-    parser.add_argument("--int8", metavar="DATA", help="in 8 bits: smaller and faster, a little "
-                        "less accurate; ranges are taken from words like those to be read")
+    parser.add_argument("--int8", type=_named, metavar="DATA", help="in 8 bits: smaller and "
+                        "faster, a little less accurate; ranges are taken from words like those to "
+                        "be read")
     return "WEIGHTS FILE.onnx [--model NAME] [--int8 DATA]"
 
 
@@ -75,8 +78,11 @@ def evaluate(parser: ArgumentParser) -> str:
     parser.add_argument("data", nargs="+", metavar="DATA", help="labelled pairs or words")
     _model(parser)
     _device(parser)
-    parser.add_argument("--bicubic", action="store_true", help="let a teacher read LR, upsampled")
-    parser.add_argument("--predictions", metavar="FILE.csv", help="write every reading there")
+    lr = parser.add_mutually_exclusive_group()
+    lr.add_argument("--bicubic", action="store_true", help="let a teacher read LR, upsampled")
+    lr.add_argument("--upscaler", metavar="FILE", help="or enlarged by a super-resolution network")
+    parser.add_argument("--predictions", type=_file, metavar="FILE.csv",
+                        help="write every reading there")
     return "WEIGHTS DATA… [options]"
 
 
@@ -108,7 +114,7 @@ def convert(parser: ArgumentParser) -> str:
     kdltr data convert my-words my-words.lmdb
     """
     parser.add_argument("source", metavar="SOURCE", help="a folder with labels.tsv, or an LMDB")
-    parser.add_argument("target", metavar="TARGET", help="the copy; it must not exist")
+    parser.add_argument("target", type=_named, metavar="TARGET", help="the copy; it must not exist")
     return "SOURCE TARGET"
 
 
@@ -119,7 +125,7 @@ def generate(parser: ArgumentParser) -> str:
 
     kdltr data generate data/mine train1=2000 test/easy=200
     """
-    parser.add_argument("folder", metavar="FOLDER", help="where the splits go")
+    parser.add_argument("folder", type=_named, metavar="FOLDER", help="where the splits go")
     parser.add_argument("sizes", nargs="+", metavar="SPLIT=PAIRS", help="how many of each")
     _making(parser)
     return "FOLDER SPLIT=PAIRS… [options]"
@@ -130,7 +136,7 @@ def shards(parser: ArgumentParser) -> str:
 
     kdltr data shards data/generated/shards --pairs 100000 --workers 16
     """
-    parser.add_argument("folder", metavar="FOLDER", help="where the shards go")
+    parser.add_argument("folder", type=_named, metavar="FOLDER", help="where the shards go")
     parser.add_argument("--pairs", type=int, required=True, metavar="N", help="how many")
     parser.add_argument("--split", choices=SPLITS, default="train1", metavar="NAME",
                         help=f"of {', '.join(SPLITS)}; default: train1")
@@ -171,7 +177,8 @@ def bench(parser: ArgumentParser) -> str:
                         metavar="P", help="no, bf16 or both; default: no, which is float32")
     parser.add_argument("--parts", nargs="+", help="default: training reading search memory")
     parser.add_argument("--minutes", type=float, metavar="N", help="begin nothing after so many")
-    parser.add_argument("--out", metavar="FILE.json", help="a result file, whole at any time")
+    parser.add_argument("--out", type=_file, metavar="FILE.json",
+                        help="a result file, whole at any time")
     return "[NAME…] [options]"
 
 
@@ -188,7 +195,7 @@ def run(parser: ArgumentParser) -> str:
     parser.add_argument("--cores", type=int, metavar="N", help="threads at once; default: all")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be made")
     parser.add_argument("--minutes", type=float, metavar="N", help="a time box, without snakemake")
-    parser.add_argument("--out", metavar="DIR", help="where all of the time box lies")
+    parser.add_argument("--out", type=_named, metavar="DIR", help="where all of the time box lies")
     _plan(parser)
     return "PROFILE [options] [-- OPTIONS OF SNAKEMAKE]"
 
@@ -202,7 +209,7 @@ def bundle(parser: ArgumentParser) -> str:
 
     kdltr bundle box.tar.gz --python 3.12
     """
-    parser.add_argument("target", metavar="FILE.tar.gz", help="the bundle")
+    parser.add_argument("target", type=_file, metavar="FILE.tar.gz", help="the bundle")
     _plan(parser)
     parser.add_argument("--python", metavar="VERSION", help="of that machine; default: this one's")
     return "FILE.tar.gz [options]"
@@ -239,7 +246,7 @@ def notebook(parser: ArgumentParser) -> str:
     kdltr notebook notebooks/02_teacher.ipynb out.ipynb -p train false
     """
     parser.add_argument("source", metavar="NOTEBOOK", help="the notebook to execute")
-    parser.add_argument("target", metavar="COPY", help="where the executed one goes")
+    parser.add_argument("target", type=_file, metavar="COPY", help="where the executed one goes")
     parser.add_argument("-f", action="append", default=[], metavar="FILE.yaml", dest="files",
                         help="parameters: `name: value` lines")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
@@ -248,6 +255,25 @@ def notebook(parser: ArgumentParser) -> str:
     parser.add_argument("--label", metavar="TEXT", help="its name in the lines of progress")
     parser.add_argument("--record", metavar="FILE", help="holds the process ids while it runs")
     return "NOTEBOOK COPY [options]"
+
+
+def _file(path: str) -> str:
+    """The path of a file to write, looked at before the work is done."""
+    found = place(_named(path))
+    try:
+        kind = "the folder" if found.is_dir() else "the device"
+        if found.exists() and not found.is_file():
+            raise ArgumentTypeError(f"expected a file to write, found {kind} {path}")
+    except OSError as error:  # a name that cannot be
+        raise ArgumentTypeError(f"expected a file to write, found {error.strerror}") from None
+    return path
+
+
+def _named(path: str) -> str:
+    """A path; none, as from a shell's variable that is not set, is not the working directory."""
+    if not path:
+        raise ArgumentTypeError("expected a path, found none")
+    return path
 
 
 def _weights(parser: ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from kdltr.apps import arguments as takes
 from kdltr.messages import is_message
+from kdltr.settings import Threads, check
 
 # Who does it: a function of a module beside this one, or nobody, where commands follow.
 COMMANDS = {
@@ -78,6 +79,8 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger("kdltr").setLevel(logging.INFO)
     module, _, function = options.does.partition(":")
     try:
+        for name in ("threads", "workers"):
+            check(Threads | None, getattr(options, name, None), f"--{name}")
         return getattr(importlib.import_module(f"kdltr.apps.{module}"), function)(options)
     except BrokenPipeError:
         raise

@@ -18,6 +18,7 @@ from kdltr.evaluation.evaluate import (
 from kdltr.files import atomic_path
 from kdltr.models.devices import checked_device
 from kdltr.models.weights import load_recogniser
+from kdltr.superres import load_two_stage
 
 LR_SIZE = (16, 64)
 
@@ -26,6 +27,8 @@ def command(options: Namespace) -> int:
     """A line for each data set, and one for all of them together."""
     model = load_recogniser(options.weights, options.model, checked_device(options.device))
     reader = UpsampleBicubic(model, LR_SIZE) if options.bicubic else model
+    if options.upscaler:
+        reader = load_two_stage(options.upscaler, model).to(model.device)
     scores = {path: evaluate(reader, load_for(model, path)) for path in options.data}
     if len(scores) > 1:
         scores["average"] = combine(scores)

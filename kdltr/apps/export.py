@@ -20,6 +20,9 @@ CALIBRATION = 300  # words that the ranges of activations are taken from, about
 def command(options: Namespace) -> int:
     """Write the file and say how well it agrees."""
     model = load_recogniser(options.weights, options.model)
+    if isinstance(model, OnnxReader):
+        raise ValueError(f"expected weights of PyTorch, found {options.weights}, which is an ONNX "
+                         "file already; export the weights that it was made from")
     target = Path(options.target)
     if options.int8:
         said = _int8(model, target, load_for(model, options.int8))

@@ -37,7 +37,7 @@ TABLES, STATE = (".json", ".csv"), ("state.pt", "best.safetensors")  # of a trai
 OUTCOME = re.compile(r" (PASSED|FAILED|SKIPPED|ERROR)\b")
 PUBLISHED = {"bench": "bench", "timebox": "summary"}  # names there, and in a time box
 NEEDED = ("accelerate", "jsonschema", "lmdb", "numpy", "pandas", "PIL", "pydantic", "pytest",
-          "rapidfuzz", "safetensors", "scipy", "torch")
+          "rapidfuzz", "safetensors", "torch")
 
 
 def run(file: Path, minutes: float, out: Path, root: Path) -> int:

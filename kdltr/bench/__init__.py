@@ -5,9 +5,9 @@
 Everything is measured in one run on one machine: kdltr's path and the plain one in turn, so that
 both meet the same machine, and the machine's matrix throughput, which is the floor. `plain` holds
 what the other path does in place of kdltr; `subject` builds what is timed, from random images and
-words, which take as long as any others. `measure` (training), `inference`, `growth` (scaling),
-`profiling` and `counts` return `kdltr.results.Row`s; `tables` and `figures` make of them what is
-looked at.
+words, which take as long as any others. `measure` (training), `inference`, `stages`, `growth`
+(scaling), `profiling` and `counts` return `kdltr.results.Row`s; `tables` and `figures` make of them
+what is looked at.
 """
 
 from kdltr.bench.counts import costs, costs_beside_published
@@ -23,6 +23,7 @@ from kdltr.bench.measure import (
     training,
 )
 from kdltr.bench.profiling import operations
+from kdltr.bench.stages import two_stages
 from kdltr.bench.subject import Settings
 from kdltr.bench.tables import summary, table
 
@@ -44,4 +45,5 @@ __all__ = [
     "summary",
     "table",
     "training",
+    "two_stages",
 ]

@@ -14,12 +14,12 @@ import torch
 
 from kdltr.bench.clock import Timing
 from kdltr.bench.subject import Settings
+from kdltr.models.devices import cpu_model
 from kdltr.results import Row
-from kdltr.train.state import cpu_model
 
 TABLE = "bench"
-PRECISIONS, KEPT, OPERATIONS, OPTIONS = (  # tables too
-    "precisions", "kept outputs", "operations", "options")
+PRECISIONS, KEPT, OPERATIONS, OPTIONS, STAGES = (  # tables too
+    "precisions", "kept outputs", "operations", "options", "one stage or two")
 HALF = ", bfloat16"  # ends the name of a table that was measured in it
 KDLTR, PLAIN = "kdltr", "plain"
 STEP, READING, ONE = "training step", "reading", "reading, batch 1"  # subsets

@@ -26,7 +26,7 @@ from kdltr.models import ModelOutput
 from kdltr.train import DistillConfig
 from kdltr.train.distill import adam
 from kdltr.train.engine import sent
-from kdltr.train.models import Distillation, build_models
+from kdltr.train.models import RANDOM, Distillation, build_models
 from kdltr.train.teacher import TeacherOutputs, start_teaching
 
 SHORTEST, LONGEST = 2, 10  # characters of the random words, in turn
@@ -69,7 +69,7 @@ class Settings:
     def config(self, recogniser: str, **changes: Any) -> DistillConfig:
         """Of a run of the training loop with these settings."""
         return DistillConfig(
-            output_dir="", teacher=recogniser, teacher_weights=None, student=f"{recogniser}_ltr",
+            output_dir="", teacher=recogniser, teacher_weights=RANDOM, student=f"{recogniser}_ltr",
             model=self.sizes, batch_size=self.batch_size, precision=self.precision,
             **{"teacher_outputs": self.teacher_outputs} | changes,
         )

@@ -27,6 +27,8 @@ SUFFIXES = (  # of image files in a folder
     ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp",
 )  # fmt: skip
 _PROGRAMS = ("EPS", "WMF")  # drawn by other programs, not decoded
+_PAGED = ("AVIF", "GIF", "PNG", "TIFF", "WEBP")  # not MPO, a JPEG with previews
+_KIND, _PREVIEW = 254, 1  # TIFF's tag of what a page is, and its bit of a smaller form of another
 _TURNS = {  # EXIF's and TIFF's tag 274: how the stored picture becomes the upright one
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
@@ -42,7 +44,8 @@ def read_image(source: str | os.PathLike | bytes | BinaryIO) -> np.ndarray:
 
     It is turned as its EXIF or XMP data say. Grey is repeated in three channels. Transparency is
     laid over white, or over black where that shows clearly more: light letters. Greys of more than
-    8 bits are scaled by the bits that they use (`DEPTHS`). Of an animation the first frame is read.
+    8 bits are scaled by the bits that they use (`DEPTHS`). Of several pages or frames the first is
+    read, and a warning says how many there are.
 
     Args:
         source: a path, the bytes of an image file, or a file open for binary reading.
@@ -103,6 +106,9 @@ def _decoded(
         with Image.open(_opened(source, name)) as image:
             if image.format in _PROGRAMS:
                 raise NotImplementedError(f"{image.format} is a drawing")
+            if (pages := _pages(image)) > 1:
+                log.warning("%s: only the first of %d pages or frames is read; save the others as "
+                            "images of their own to read them too", name, pages)
             wide = any(";16" in str(tile[3]) for tile in image.tile)
             image.load()
             return _upright(image, name), wide
@@ -132,8 +138,9 @@ def _opened(source: str | os.PathLike | bytes | BinaryIO, name: str) -> Path | B
         return source
     path = place(source)
     if path.exists() and not path.is_file():  # reading a pipe or a device may never end
-        kind = "a directory" if path.is_dir() else "a pipe or device"
-        raise ImageError(f"{name}: expected an image file, found {kind}; check the path")
+        kind = ("a directory; name the files in it, as DIRECTORY/*.png" if path.is_dir() else
+                "a pipe or device; check the path")
+        raise ImageError(f"{name}: expected an image file, found {kind}")
     return path
 
 
@@ -150,6 +157,19 @@ def _upright(image: Image.Image, name: str) -> Image.Image:
         tag = int(found[1]) if found else None
     turn = _TURNS.get(tag) if isinstance(tag, int) else None
     return image if turn is None else image.transpose(turn)
+
+
+def _pages(image: Image.Image) -> int:
+    """Pages or frames of the file, without the previews that scanners put beside them."""
+    try:
+        pages = image.n_frames if image.format in _PAGED else 1
+        if pages > 1 and image.format == "TIFF":
+            kinds = [image.seek(page) or image.tag_v2.get(_KIND, 0) for page in range(1, pages)]
+            pages = 1 + sum(not kind & _PREVIEW for kind in kinds)
+            image.seek(0)
+    except Exception:  # of whatever kind: damage, of which reading the first has to say more
+        return 1
+    return pages
 
 
 def _to_rgb(image: Image.Image, wide: bool, name: str) -> np.ndarray:

@@ -14,16 +14,17 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch import Tensor
 
 from kdltr.data.records import DataError, EncodedPair, Pair
 from kdltr.files import atomic_path, place
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FILES = "[0-9]*.safetensors"  # in the order of their numbers; temporary files start with a dot
 _MADE_FROM = "made_from"
@@ -150,6 +151,8 @@ class Shards:
             image: "hr" or "lr".
             pin: put the pictures in page-locked memory, for copies to a GPU that wait for nothing.
         """
+        import torch  # takes its time, and processes that render words do without
+
         indices = torch.as_tensor(indices).tolist()
         pictures = torch.empty(len(indices), 3, *self.sizes[image], dtype=torch.uint8,
                                pin_memory=pin)

@@ -1,14 +1,13 @@
 """Two methods on the same images: by how much one is better, whether that can be chance, where."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from kdltr.data.loader import WordPairs
-from kdltr.evaluation.scores import Scores, mcnemar, verdict
+from kdltr.evaluation.scores import Z95, Scores, mcnemar, verdict
 
 WRONG, NOTHING = "✗", "(nothing)"  # marks of `reading_table`
 SURE = 0.05  # two-sided p of McNemar's test above which two methods are indistinguishable
@@ -25,7 +24,7 @@ def paired_difference(a: Scores, b: Scores) -> tuple[float, float, float]:
     """
     counts = mcnemar(a, b).counts
     more, less, n = counts.only_a, counts.only_b, a.n
-    half = norm.ppf(0.975) * (more + less - (more - less) ** 2 / n) ** 0.5 / n
+    half = Z95 * (more + less - (more - less) ** 2 / n) ** 0.5 / n
     difference = (more - less) / n
     return (100 * difference, 100 * max(difference - half, -1.0), 100 * min(difference + half, 1.0))
 
@@ -63,6 +62,32 @@ def claim(
         "claim": text, "published": published, "measured": measured, "low": low, "high": high,
         "p": p, "n": better.n, "verdict": judged, "here": here,
     }  # fmt: skip
+
+
+def best_of(found: Mapping[str, Scores], methods: Iterable[str]) -> str | None:
+    """The one of ``methods`` that reads most of these words; None of none.
+
+    Chosen by the words that it is then compared on: that is in its favour.
+    """
+    return max(methods, key=lambda method: found[method].accuracy, default=None)
+
+
+def opponents(
+    found: Mapping[str, Scores], others: Iterable[str], two_stage: Iterable[str]
+) -> dict[str, str]:
+    """What a student is compared with, and how a claim calls it: bicubic and other students.
+
+    Between them, where any was read, the best of the two-stage methods (`best_of`).
+    """
+    called = {"bicubic": "bicubic"}
+    if best := best_of(found, [method for method in two_stage if method in found]):
+        called[best] = against(best)
+    return called | {other: other for other in others}
+
+
+def against(best: str) -> str:
+    """How a claim calls the best of several two-stage methods."""
+    return f"{best}, the best two-stage method"
 
 
 def claim_table(claims: list[Mapping[str, Any]]) -> pd.DataFrame:

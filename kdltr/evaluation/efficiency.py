@@ -30,7 +30,12 @@ PUBLISHED_STEPS = 3
 
 
 def parameters(model: nn.Module) -> int:
-    """Number of parameters; buffers are not counted."""
+    """Number of parameters that reading uses; buffers are not counted.
+
+    Of two stages those of the alignment, which acts in training alone, are none of them.
+    """
+    if isinstance(model, TwoStage):
+        return model.count_parameters().evaluation
     return sum(parameter.numel() for parameter in model.parameters())
 
 

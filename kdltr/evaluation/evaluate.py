@@ -10,8 +10,8 @@ import logging
 import math
 import os
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -34,10 +34,8 @@ from kdltr.evaluation.scores import (
     verdict,
     wilson,
 )
-from kdltr.models import create_model
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
-from kdltr.superres import TwoStage, load_upscaler
 
 log = logging.getLogger(__name__)
 
@@ -91,82 +89,11 @@ def evaluate(
     return score(frame, len(pairs.skipped))
 
 
-class _Trained(TypedDict):
-    weights: str  # of the teacher
-    student: str  # the name of its model
-    students: dict[str, str | None]  # weights by method; "": as initialised from the teacher
-
-
-class Trained(_Trained, total=False):
-    """A teacher's weights and those of its students, of which the first is the one of interest."""
-
-    sizes: dict[str, Any]  # of all of them, where they differ from the names'
-    # Super-resolution networks before the teacher: by method a file of `kdltr.train.superres`, or
-    # for published ones the arguments of `kdltr.superres.load_upscaler`.
-    two_stage: dict[str, str | dict[str, Any]]
-
-
-Recognisers = dict[str, Trained]  # by the teacher's name
-
-
 def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
     """The words of a data set in the size that `model` reads: its LR images where they fit."""
     lr_size = (16, 64)
     hr_size = (32, 128) if tuple(model.image_size) == lr_size else model.image_size
     return load_pairs([open_data(path)], hr_size, lr_size)
-
-
-def load_readers(
-    recognisers: Recognisers, device: str | torch.device = "cpu"
-) -> dict[str, dict[str, Recogniser]]:
-    """Teacher, teacher after upsampling of every kind, and students of every recogniser.
-
-    Args:
-        recognisers: what was trained, and where its weights are.
-        device: where they go.
-
-    Returns:
-        `readers[recogniser][method]`: "teacher on HR", "bicubic", two stages, then the students.
-    """
-    readers = {}
-    for name, entry in recognisers.items():
-        sizes = entry.get("sizes", {})
-        teacher = create_model(name, entry["weights"], **sizes).to(device)
-        students = {
-            method: create_model(entry["student"], weights or None, **sizes).to(device)
-            for method, weights in entry["students"].items()
-        }
-        for method, weights in entry["students"].items():
-            if not weights:
-                students[method].init_from_teacher(teacher)
-        small = next((student.image_size for student in students.values()), None)
-        bicubic = UpsampleBicubic(teacher, small)
-        two_stage = {}
-        for method, given in entry.get("two_stage", {}).items():
-            parts = load_upscaler(**({"path": given} if isinstance(given, str) else given))
-            two_stage[method] = TwoStage(parts[0], teacher, parts[1]).to(device)
-        readers[name] = {"teacher on HR": teacher, "bicubic": bicubic, **two_stage, **students}
-    return readers
-
-
-def input_sizes(methods: Mapping[str, Recogniser]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(H, W) of the sharp and of the small images that a recogniser's methods read.
-
-    Args:
-        methods: one recogniser's of `load_readers`.
-    """
-    return tuple(tuple(methods[name].image_size) for name in ("teacher on HR", "bicubic"))
-
-
-def readers_by_size(
-    readers: Mapping[str, Mapping[str, Recogniser]],
-) -> dict[tuple[tuple[int, int], tuple[int, int]], dict[str, Mapping[str, Recogniser]]]:
-    """The recognisers of `load_readers` that read words of the same sizes, by those `input_sizes`.
-    """
-    alike: dict = {}
-    for name, methods in readers.items():
-        alike.setdefault(input_sizes(methods), {})[name] = methods
-    return alike
 
 
 def upsample_bicubic(images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -236,19 +163,14 @@ __all__ = [
     "PROTOCOL",
     "Interval",
     "McNemar",
-    "Recognisers",
     "Scores",
-    "Trained",
     "UpsampleBicubic",
     "combine",
     "evaluate",
     "images_for",
-    "input_sizes",
     "load_for",
-    "load_readers",
     "matches",
     "mcnemar",
-    "readers_by_size",
     "score",
     "similarity",
     "upsample_bicubic",

@@ -70,7 +70,7 @@ def read_tables(
     """Every reader on every subset of every table; all of them read the same images.
 
     Args:
-        readers: `readers[recogniser][method]`, from `kdltr.evaluation.evaluate.load_readers`.
+        readers: `readers[recogniser][method]`, from `kdltr.evaluation.readers.load_readers`.
         words: table, subset and its words; from `sweep`, or a list.
         lr_alone: tables without the readers of HR images, for whom nothing changes there.
 

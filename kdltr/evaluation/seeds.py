@@ -31,7 +31,7 @@ def method_of(name: str) -> str:
 def of_seeds(
     recognisers: Mapping[str, Mapping[str, Any]], seeds: Sequence[int]
 ) -> dict[str, dict[str, Any]]:
-    """What `kdltr.evaluation.evaluate.load_readers` takes, with a student a seed.
+    """What `kdltr.evaluation.readers.load_readers` takes, with a student a seed.
 
     Args:
         recognisers: of their `students`, those whose path holds "{seed}" were trained with each.

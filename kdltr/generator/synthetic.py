@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -140,22 +141,26 @@ def _files_chunk(
     return list(generate_files(*task))
 
 
+def _processes(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
+    """Processes that start with their first task; none for one worker."""
+    # Spawned, not forked: the parent may hold threads (PyTorch) and open LMDBs.
+    # An executor, not a Pool: a worker that dies is an error there, not a wait without end.
+    context = multiprocessing.get_context("spawn")
+    return nullcontext() if workers == 1 else ProcessPoolExecutor(workers, mp_context=context)
+
+
 def _all_files(
-    split: str, n: int, seed: int, workers: int, effects: tuple[str, ...]
+    split: str, n: int, seed: int, processes: ProcessPoolExecutor | None, effects: tuple[str, ...]
 ) -> Iterator[tuple[bytes, bytes, str]]:
-    """As `generate_files` from 0, on ``workers`` processes, in the same order."""
-    if workers == 1:
+    """As `generate_files` from 0, by ``processes`` if there are any, in the same order."""
+    if processes is None:
         yield from generate_files(split, n, seed, effects=effects)
         return
     tasks = [
         (split, min(_CHUNK, n - start), seed, start, effects) for start in range(0, n, _CHUNK)
     ]
-    # Spawned, not forked: the parent may hold threads (PyTorch) and open LMDBs.
-    # An executor, not a Pool: a worker that dies is an error there, not a wait without end.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as executor:
-        for chunk in executor.map(_files_chunk, tasks):
-            yield from chunk
+    for chunk in processes.map(_files_chunk, tasks):
+        yield from chunk
 
 
 def _logged(pairs: Iterator[tuple], split: str, n: int) -> Iterator[tuple]:
@@ -194,10 +199,11 @@ def write_textzoom_like(
             "correct the parameters"
         )
     effects = checked_effects(effects)
-    folders = {}
-    for split, size in sizes.items():
-        folder = folders[split] = place(path) / split
-        settings = source(split, seed, effects) | {"pairs": size}
-        pairs = _logged(_all_files(split, size, seed, workers, effects), split, size)
-        write_generated(folder, settings, size, PairedWords, partial(write_pairs, records=pairs))
+    folders = {split: place(path) / split for split in sizes}
+    with _processes(workers) as processes:
+        for split, size in sizes.items():
+            settings = source(split, seed, effects) | {"pairs": size}
+            pairs = _logged(_all_files(split, size, seed, processes, effects), split, size)
+            write_generated(folders[split], settings, size, PairedWords,
+                            partial(write_pairs, records=pairs))
     return folders

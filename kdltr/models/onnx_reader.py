@@ -46,10 +46,22 @@ class OnnxReader(Recogniser):
             self.name, self.decoding = facts["model"], facts["decoding"]
             self.charset = Charset(self.name, facts["charset"], json.loads(facts["lower"]))
             self.image_size = tuple(json.loads(facts["image_size"]))
+            self._check()
         except Exception as error:  # ONNX Runtime's have no common ancestor
             raise CheckpointError(f"{path}: expected an ONNX file that kdltr wrote, found another "
                                   f"({type(error).__name__}: {error}); write one with kdltr export"
                                   ) from error
+
+    def _check(self) -> None:
+        """Raise ValueError unless the file takes and gives what its metadata say."""
+        found = [(one.name, one.type, ["N" if isinstance(side, str) else side
+                                       for side in one.shape])
+                 for one in (*self.session.get_inputs(), *self.session.get_outputs())]
+        steps = found[-1][2][1:2]
+        expected = [("images", "tensor(float)", ["N", 3, *self.image_size]),
+                    ("logits", "tensor(float)", ["N", *steps, self.charset.size])]
+        if found != expected:
+            raise ValueError(f"its metadata say it takes and gives {expected}, found {found}")
 
     def forward(self, images: Tensor) -> ModelOutput:
         """Images (N, 3, H, W), RGB in [0, 1] → logits (N, T, C) alone."""

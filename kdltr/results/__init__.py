@@ -10,6 +10,7 @@
 from kdltr.data.hashes import data_hashes
 from kdltr.evaluation.scores import PROTOCOL
 from kdltr.results.environment import git_state
+from kdltr.results.quality import quality_beside_published, quality_rows
 from kdltr.results.record import Result, ResultError, read_result, write_result
 from kdltr.results.rows import (
     AVERAGE,
@@ -29,6 +30,7 @@ from kdltr.results.tables import (
     published,
     published_accuracy,
     published_counts,
+    published_gain,
     published_order,
     wide,
 )
@@ -37,6 +39,7 @@ __all__ = [
     "AVERAGE", "PROTOCOL", "Result", "ResultError", "Row", "ablation_figure", "accuracies",
     "benchmark_figure",
     "beside_published", "collect", "collect_tables", "data_hashes", "git_state",
-    "is_published_size", "published", "published_accuracy", "published_counts", "published_order",
-    "read_result", "recompute", "separate", "to_frame", "wide", "write_result",
+    "is_published_size", "published", "published_accuracy", "published_counts", "published_gain",
+    "published_order", "quality_beside_published", "quality_rows", "read_result",
+    "recompute", "separate", "to_frame", "wide", "write_result",
 ]  # fmt: skip

@@ -14,12 +14,12 @@ import psutil
 import torch
 
 from kdltr.data.hashes import ROOT
-from kdltr.train.state import cpu_model
+from kdltr.models.devices import cpu_model
 
 log = logging.getLogger(__name__)
 # Those whose version can change a number; pinned in constraints.txt.
 _PACKAGES = ("kdltr", "accelerate", "lmdb", "numpy", "opencv-python-headless", "pandas", "pillow",
-             "rapidfuzz", "safetensors", "scipy", "torch", "wordfreq")
+             "rapidfuzz", "safetensors", "torch", "wordfreq")
 
 
 def git_state(root: str | os.PathLike = ROOT) -> tuple[str | None, bool | None]:

@@ -21,6 +21,8 @@ SUBSETS = ("easy", "medium", "hard", AVERAGE)
 # Our names of the paper's methods, and of its recognisers by the family of a model's name.
 METHODS = {"bicubic": "Bicubic", "distilled": "Ours"}
 RECOGNISERS = {"abinet": "ABINet", "matrn": "MATRN", "parseq": "PARSeq"}
+# The same of super-resolution networks.
+UPSCALERS = {"tsrn": "TSRN", "stt": "STT", "tatt": "TATT", "c3stisr": "C3-STISR"}
 # The paper's names of other distillers, and the loss weights that its table does not change.
 DISTILLERS = {"dfd": "DFD", "askd": "A-SKD", "unified": "Unified", "dld": "DLD"}
 PUBLISHED_LAMBDAS = {"visual": 4.0, "semantic": 2.0}
@@ -71,6 +73,23 @@ def published_accuracy(recogniser: str, method: str, subset: str) -> float | Non
     names = (family(recogniser), METHODS.get(method, method))
     found = frame[(frame["recogniser"] == names[0]) & (frame["method"] == names[1])]
     return float(found[subset].iloc[0]) if len(found) and subset in SUBSETS else None
+
+
+def published_gain(recogniser: str, method: str, other: str) -> float | None:
+    """Points that a method reads more than another, on average; None where one is not there.
+
+    Any method of two stages stands for the best of the paper's.
+    """
+    frame = published("textzoom")
+    two_stage = set(frame.loc[frame["type"] == "SR", "method"])
+
+    def best(method: str) -> float | None:
+        names = two_stage if method in two_stage else {method}
+        found = [published_accuracy(recogniser, name, AVERAGE) for name in names]
+        return max((figure for figure in found if figure is not None), default=None)
+
+    figures = best(method), best(other)
+    return None if None in figures else figures[0] - figures[1]
 
 
 def textzoom_figure(recogniser: str, method: str, subset: str) -> Figure:

@@ -8,13 +8,14 @@
 from kdltr.superres.registry import create_upscaler, list_upscalers
 from kdltr.superres.saved import load_upscaler, save_upscaler
 from kdltr.superres.trunk import Upscaler
-from kdltr.superres.two_stage import TwoStage
+from kdltr.superres.two_stage import TwoStage, load_two_stage
 
 __all__ = [
     "TwoStage",
     "Upscaler",
     "create_upscaler",
     "list_upscalers",
+    "load_two_stage",
     "load_upscaler",
     "save_upscaler",
 ]

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 
 from kdltr.charset import DIGITS_FIRST36, MAX_LENGTH
 from kdltr.checkpoint import load_weights
-from kdltr.models import nearest
+from kdltr.models import create_model, nearest
 from kdltr.models.grey import grey
+from kdltr.superres import abinet_reader
 from kdltr.superres.constants import Constants, sinusoids
 from kdltr.superres.stt import FeedForward, LinearAttention, UnbiasedLayerNorm
 
@@ -47,10 +48,14 @@ _REGISTRY = {
 }
 
 
-def create_reader(name: str, checkpoint: str | Path | None = None, **config: object) -> Reader:
-    """STT's recogniser, "stt_reader", or one of a quarter of its width, "stt_reader_nano".
+def create_reader(
+    name: str, checkpoint: str | Path | None = None, **config: object
+) -> Reader | abinet_reader.ABINetReader:
+    """What looks at the enlarged images in training.
 
     Args:
+        name: "stt_reader", STT's recogniser; "stt_reader_nano", of a quarter of its width; or
+            "abinet" or "abinet_nano" in its place.
         checkpoint: the published `pretrain_transformer.pth`, or a file of kdltr.
         **config: sizes that differ from the name's.
 
@@ -58,8 +63,11 @@ def create_reader(name: str, checkpoint: str | Path | None = None, **config: obj
         ValueError: an unknown name.
         kdltr.checkpoint.CheckpointError: the file cannot be read or does not fit.
     """
+    if name in abinet_reader.NAMES:
+        return abinet_reader.ABINetReader(create_model(name, checkpoint, **config))
     if name not in _REGISTRY:
-        raise ValueError(f"unknown reader {name!r}{nearest(name, list(_REGISTRY))}")
+        known = [*_REGISTRY, *abinet_reader.NAMES]
+        raise ValueError(f"unknown reader {name!r}{nearest(name, known)}")
     reader = Reader(name, replace(_REGISTRY[name], **config))
     if checkpoint is not None:
         reader.load(checkpoint)
@@ -70,10 +78,11 @@ class Reader(nn.Module):
     """RGB images (N, 3, 32, 128) and the words they show → what is read, and where."""
 
     charset = DIGITS_FIRST36
+    places = PLACES
 
     def __init__(self, name: str, config: ReaderConfig) -> None:
         super().__init__()
-        self.name, self.config = name, config
+        self.name, self.config, self.heads = name, config, config.heads
         width = 2 * config.embedding
         self.embedding_word = nn.Module()
         self.embedding_word.lut = nn.Embedding(self.charset.size, config.embedding)

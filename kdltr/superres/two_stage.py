@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from kdltr.models.folding import folded
 from kdltr.models.output import ModelOutput
 from kdltr.superres.images import with_mask
 from kdltr.superres.prior import check_generator, text_prior
+from kdltr.superres.saved import load_upscaler
 from kdltr.superres.trunk import LR_SIZE, Counts, Upscaler
 
 
@@ -85,6 +87,22 @@ class TwoStage(Recogniser):
     def traceable_logits(self, images: Tensor) -> Tensor:
         """See `Recogniser.traceable_logits`."""
         return self.recogniser.traceable_logits(self.enlarge(images))
+
+
+def load_two_stage(given: str | Mapping[str, Any], recogniser: Recogniser) -> TwoStage:
+    """A trained network in front of a recogniser.
+
+    Args:
+        given: a file of `kdltr.train.superres`; or for a published one what
+            `kdltr.superres.load_upscaler` takes.
+        recogniser: what reads; shared, not copied.
+
+    Raises:
+        kdltr.checkpoint.CheckpointError: no such file, a damaged one, or one of another kind.
+    """
+    arguments = {"path": given} if isinstance(given, str) else given
+    upscaler, generator = load_upscaler(**arguments)
+    return TwoStage(upscaler, recogniser, generator)
 
 
 def upscaled(images: Tensor, upscaler: Upscaler, generator: Recogniser | None = None) -> Tensor:

@@ -13,10 +13,12 @@ from kdltr.generator import checked_effects
 from kdltr.losses import CTC_TARGETS, WEIGHTS, LossSettings
 from kdltr.losses.baselines import BASELINES, TERMS
 from kdltr.models import check_sizes
-from kdltr.settings import check_fields, check_names
+from kdltr.settings import Threads, Workers, check_fields, check_names
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 MISSING = ("error", "left_out")
+HOLD_OUT = ("words", "scenes")
+WORDS_OF_TESTS = ("kept", "left_out")
 METHODS = {"kd-ltr": WEIGHTS} | BASELINES  # the paper's, and others; each its terms' weights
 COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
@@ -74,9 +76,9 @@ class DistillConfig(Settings):
         "labels": ("filtered", "published"),
         "schedule": ("step", "one_cycle"),
         "selection": ("validation", "published", "last"),
-        "words_of_tests": ("kept", "left_out"),
+        "words_of_tests": WORDS_OF_TESTS,
         "missing": MISSING,
-        "hold_out": ("words", "scenes"),
+        "hold_out": HOLD_OUT,
         "batches": ("shuffled", "by_length"),
         "precision": ("no", "bf16"),
         "compile": COMPILE,
@@ -94,7 +96,7 @@ class DistillConfig(Settings):
     # fitted to TextZoom (kdltr.generator.fitted_camera). The others of words are shrunk: sharp.
     camera: dict[str, float] = field(default_factory=lambda: {"words": 0.8})
     teacher: str = "parseq"
-    teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"
+    teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"  # or "random"
     student: str = "parseq_ltr"
     student_weights: str | None = None  # what it starts from; None: from the teacher, see start
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
@@ -132,7 +134,7 @@ class DistillConfig(Settings):
     teacher_outputs: str = "fp32"  # kept so, or in "bf16"; "recomputed": not kept
     teacher_budget: float = 8.0  # GB a process on the device; above it they are kept in a file
     device: str | None = None  # None: the GPU if there is one
-    threads: int | None = None  # CPU threads; part of what makes a run bit-exact
+    threads: Threads | None = None  # CPU threads; part of what makes a run bit-exact
     resume: bool = True
     allow_other_threads: bool = False  # resume under another number of threads all the same
     minutes: float | None = None  # stop, resumably, after so long
@@ -145,7 +147,7 @@ class DistillConfig(Settings):
         for name in (self.teacher, self.student):
             check_sizes(name, self.model)
         self._at_least(1, "epochs", "batch_size", "accumulate", "validate_every", "log_every",
-                       "checkpoint_every", "decay_every", "steps_per_epoch", "threads")
+                       "checkpoint_every", "decay_every", "steps_per_epoch")
         self._at_least(0, "seed", "learning_rate", "new_learning_rate", "clip", "teacher_budget")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._above_0("minutes", "checkpoint_minutes")
@@ -216,7 +218,7 @@ class PretrainConfig(Settings):
     validation: float = 0.1  # share of the pairs among words held out, whole scenes, to choose by
     augment: float = 0.0  # strength of kdltr.train.augment, on the device
     seed: int = 42
-    workers: int = 1  # rendering processes; shards need none
+    workers: Workers = 1  # rendering processes; shards need none
     validate_every: int = 500  # steps
     validation_words: int = 600
     checkpoint_every: int = 250  # steps
@@ -224,7 +226,7 @@ class PretrainConfig(Settings):
     precision: str = "no"  # or "bf16"
     compile: str = "no"  # torch.compile's mode: "default", or "reduce-overhead"
     device: str | None = None
-    threads: int | None = None
+    threads: Threads | None = None
     resume: bool = True
     minutes: float | None = None  # stop, resumably, after so long
     checkpoint_minutes: float | None = None  # save by the clock too, this often
@@ -236,9 +238,8 @@ class PretrainConfig(Settings):
         object.__setattr__(self, "effects", checked_effects(self.effects))
         check_sizes(self.model, self.settings)
         self._at_least(1, "steps", "batch_size", "validate_every", "checkpoint_every", "log_every",
-                       "validation_words", "threads")
-        self._at_least(0, "augment", "workers", "seed", "data_seed", "learning_rate", "clip",
-                       "weight_decay")
+                       "validation_words")
+        self._at_least(0, "augment", "seed", "data_seed", "learning_rate", "clip", "weight_decay")
         self._require("warmup", 0 <= self.warmup <= 1, "in [0, 1]")
         self._require("words_share", 0 < self.words_share < 1, "between 0 and 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")

@@ -55,7 +55,7 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
         kdltr.data.DataError: missing or damaged data, or a test set.
     """
     opened = {"data": open_pairs, "words": open_words, "generated": open_pairs}
-    parts = {part: [opened[part](path) for path in _there(getattr(config, part), config.missing)]
+    parts = {part: [opened[part](path) for path in there(getattr(config, part), config.missing)]
              for part in PARTS}
     sets = [one for part in parts.values() for one in part]
     found = training_sets([one.path for one in sets])
@@ -63,7 +63,7 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
     counts = torch.tensor([sum(map(len, part)) for part in parts.values()])
     part = torch.arange(len(PARTS)).repeat_interleave(counts)  # of each word
     if config.words_of_tests == "left_out":
-        left = _apart_from_tests(sets, found)
+        left = apart_from_tests(sets, found)
         pairs, part = pairs.subset(left), part[left]
     kept, words, report = select_labels(pairs.words, student.charset, config.labels,
                                         frames=student.frames)
@@ -73,11 +73,7 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
     kept = torch.tensor(kept)
     part = part[kept]
     n = int((part == 0).sum())  # of ``data``, which comes first
-    if config.hold_out == "scenes":
-        train, held_out = split_scenes(scenes(pairs.subset(kept[:n])), config.validation,
-                                       config.seed)
-    else:
-        train, held_out = split(n, config.validation, config.seed)
+    train, held_out = apart(pairs.subset(kept[:n]), config.hold_out, config.validation, config.seed)
     train = torch.cat([train, torch.arange(n, len(kept))])
     sizes = torch.bincount(part[train], minlength=len(PARTS)).tolist()
     return Material(pairs.subset(kept[train]), labels[train], lengths[train],
@@ -96,12 +92,12 @@ def stored_words(
     Raises:
         kdltr.data.DataError: missing or damaged data, or a test set.
     """
-    there = _there(config.words, config.missing)
-    sets = sorted(map(open_data, there), key=lambda one: not isinstance(one[0], Pair))
+    paths = there(config.words, config.missing)
+    sets = sorted(map(open_data, paths), key=lambda one: not isinstance(one[0], Pair))
     found = training_sets([one.path for one in sets])
     pairs = load_pairs(sets, model.image_size, model.image_size)
     paired = sum(len(one) for one in sets if isinstance(one[0], Pair))  # they come first
-    left = _apart_from_tests(sets, found)
+    left = apart_from_tests(sets, found)
     kept, words, _ = select_labels([pairs.words[i] for i in left], model.charset, "filtered",
                                    frames=model.frames)
     chosen = left[kept]
@@ -113,16 +109,25 @@ def stored_words(
     return pairs.subset(train), pairs.subset(held_out), found
 
 
-def _there(paths: Sequence[str], missing: str) -> list[str]:
+def apart(
+    pairs: WordPairs, hold_out: str, fraction: float, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Indices of (training, validation) pairs: single "words" are held out, or whole "scenes"."""
+    if hold_out == "scenes":
+        return split_scenes(scenes(pairs), fraction, seed)
+    return split(len(pairs), fraction, seed)
+
+
+def there(paths: Sequence[str], missing: str) -> list[str]:
     """The sets to take: all of them, or with missing="left_out" those that are there."""
-    there = [path for path in paths if missing == "error" or Path(path).exists()]
-    if absent := [path for path in paths if path not in there]:
+    found = [path for path in paths if missing == "error" or Path(path).exists()]
+    if absent := [path for path in paths if path not in found]:
         log.warning("not there, and left out: %s; data/README.md says where data come from",
                     ", ".join(absent))
-    return there
+    return found
 
 
-def _apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor:
+def apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor:
     """Places of the words, of all sets one after another, that no test set holds too."""
     kept, start = [], 0
     for one in sets:

@@ -14,6 +14,8 @@ from kdltr.losses.weighted import WeightedSum
 from kdltr.models import ModelOutput, Recogniser, create_model
 from kdltr.train.config import DistillConfig
 
+RANDOM = "random"  # in place of a file of the teacher's weights
+
 
 class Distillation(nn.Module):
     """Student and criterion (whose projector is trained too): one DDP wrapper, one checkpoint.
@@ -51,8 +53,18 @@ class Distillation(nn.Module):
 
 
 def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
-    """The teacher, and the student that starts from it, or as the settings say."""
-    teacher = create_model(config.teacher, config.teacher_weights, **config.model)
+    """The teacher, and the student that starts from it, or as the settings say.
+
+    Raises:
+        ValueError: no weights for the teacher, which would teach noise, unless `RANDOM` are asked
+            for by this name.
+    """
+    weights = config.teacher_weights
+    if weights is None:
+        raise ValueError("teacher_weights: expected the weights of a trained teacher, found none, "
+                         "so that it would teach noise; give their file, or write "
+                         f"{RANDOM!r} if noise is what you want")
+    teacher = create_model(config.teacher, None if weights == RANDOM else weights, **config.model)
     upsampled = config.student_input == "upsampled"
     name, own = config.teacher if upsampled else config.student, config.student_weights
     student = create_model(name, own, **config.model)

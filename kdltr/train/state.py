@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import nn
 
 from kdltr.checkpoint import read_state, save_state
 from kdltr.files import place
+from kdltr.models.devices import cpu_model
 
 log = logging.getLogger(__name__)
 
@@ -164,14 +164,3 @@ def _restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
-
-
-def cpu_model() -> str:
-    """The name Linux gives it, elsewhere what Python knows, or "unknown"."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            lines = [line.partition(":") for line in file]
-    except OSError:
-        lines = []
-    named = [value.strip() for key, _, value in lines if key.strip() == "model name"]
-    return next(filter(None, [*named, platform.processor(), platform.machine()]), "unknown")

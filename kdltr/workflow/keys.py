@@ -100,8 +100,6 @@ def library_digest(source: str, package_root: Path, without: Iterable[str] = ())
         is_package = path.name == "__init__.py"
         waiting |= _imports(text, name if is_package else name.rpartition(".")[0])
         waiting |= {name.rpartition(".")[0]} - {""}  # importing a module runs its packages
-        if is_package and name != PACKAGE:  # a registry may import its members by name
-            waiting |= {f"{name}.{p.stem}" for p in path.parent.glob("*.py") if p != path}
     return digest(reached)
 
 

@@ -31,7 +31,7 @@ from typing import Any
 
 from kdltr.files import PACKAGE, place, shipped
 from kdltr.messages import nearest
-from kdltr.settings import SettingError, check
+from kdltr.settings import SettingError, Threads, check
 from kdltr.workflow import keys
 from kdltr.workflow.parameters import NotebookError, read_yaml
 from kdltr.workflow.processes import WorkflowError
@@ -63,7 +63,7 @@ class Spec:
     optional: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
-    threads: int = 1
+    threads: Threads = 1
     gpu: int = 0
     alone: bool = False
 
@@ -147,6 +147,11 @@ def load_plan(profile: str, root: Path | str = ".") -> Plan:
     return Plan(profile, tuple(runs.values()), report, report_key)
 
 
+def profiles(root: Path) -> list[str]:
+    """The names of all profiles."""
+    return sorted(path.parent.name for path in root.glob("params/*/workflow.yaml"))
+
+
 def names_to_verify(profile: str, root: Path | str = ".") -> tuple[str, ...]:
     """The data sets and checkpoints of data/manifest.yaml that `profile` rests on."""
     return tuple(_read(profile, Path(root))[0].get("verify", ()))
@@ -159,8 +164,8 @@ def _read(
     check_name("profile", profile)
     path = root / "params" / profile / "workflow.yaml"
     if not path.is_file():
-        known = sorted(p.parent.name for p in root.glob("params/*/workflow.yaml"))
-        raise WorkflowError(f"no profile {profile!r}: expected {path}{nearest(profile, known)}")
+        raise WorkflowError(f"no profile {profile!r}: expected {path}"
+                            f"{nearest(profile, profiles(root))}")
     own = _checked(Content, _yaml(path), str(path))
     for name in own.get("runs", {}):
         check_name("run", name)

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from kdltr.files import atomic_path
+from kdltr.messages import nearest
 from kdltr.workflow.engine import lock_of
-from kdltr.workflow.plan import load_plan
+from kdltr.workflow.plan import load_plan, profiles
 from kdltr.workflow.processes import WorkflowError, end_recorded
 
 logger = logging.getLogger(__name__)
@@ -78,12 +79,20 @@ def _shown(readme: Path, profile: str) -> list[str]:
 
 
 def clean(profile: str, root: Path) -> None:
-    """Remove `results/<profile>` and `data/generated/<profile>`; never the committed copy."""
+    """Remove `results/<profile>` and `data/generated/<profile>`; never the committed copy.
+
+    Raises:
+        WorkflowError: no such profile, and nothing made by one that there was.
+    """
     if profile == "reference" or not profile or "/" in profile or profile.startswith("."):
         raise WorkflowError(f"{profile!r} is no profile; results/reference is committed, kept")
+    made = [root / folder / name for folder in ("results", "data/generated")
+            for name in (profile, f"{profile}.superseded")]
+    if profile not in (known := profiles(root)) and not any(path.exists() for path in made):
+        raise WorkflowError(f"no profile {profile!r}, and no results of one; nothing removed"
+                            f"{nearest(profile, known)}")
     with lock_of(profile, root):
         end_recorded(root / "results" / profile / ".workflow" / "jobs")
-        for folder in ("results", "data/generated"):
-            for name in (profile, f"{profile}.superseded"):
-                shutil.rmtree(root / folder / name, ignore_errors=True)
+        for path in made:
+            shutil.rmtree(path, ignore_errors=True)
     logger.info("removed the results and generated data of profile %s", profile)

@@ -1,5 +1,6 @@
 """The command line as a whole: help that fits a screen, errors in one line, a light start."""
 
+import os
 import subprocess
 import sys
 
@@ -46,12 +47,25 @@ def test_the_list_names_every_command(capsys):
     (["read"], "required: IMAGE; see kdltr read --help"),
     (["run", "quick", "--cores", "two"], "invalid int value: 'two'; see kdltr run --help"),
     (["data", "shards", "x", "--pairs", "1", "--split", "test"], "invalid choice: 'test'"),
+    (["bundle", ""], "argument FILE.tar.gz: expected a path, found none; see kdltr bundle --help"),
+    (["export", "x", "."], "argument FILE.onnx: expected a file to write, found the folder ."),
+    (["export", "x", os.devnull], f"found the device {os.devnull}"),
+    (["export", "x", "x" * 300], "expected a file to write, found File name too long"),
 ])
 def test_a_wrong_option_is_one_line_and_status_2(arguments, said, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     error = capsys.readouterr().err
     assert stop.value.code == 2 and said in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [
+    ["notebook", "a.ipynb", "b.ipynb", "--threads"],
+    ["data", "generate", "a", "train1=1", "--workers"],
+])
+def test_processes_and_threads_have_a_bound(arguments, capsys):
+    assert main([*arguments, "100000"]) == 2
+    assert f"{arguments[-1]} must be less than or equal to" in capsys.readouterr().err
 
 
 def raising(monkeypatch, error):
@@ -83,12 +97,21 @@ def test_interrupting_is_quiet(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_nothing_heavy_is_imported_for_help_or_by_the_package():
-    heavy = "{'torch', 'numpy', 'pandas', 'matplotlib'}"
-    for code in ("import kdltr", "from kdltr.apps.command import main\n"
-                 "try: main(['read', '--help'])\nexcept SystemExit: pass"):
-        code += f"\nimport sys; sys.exit(bool({heavy} & set(sys.modules)))"
-        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+HELP = "from kdltr.apps.command import main\ntry: main(['read', '--help'])\nexcept SystemExit: pass"
+
+
+@pytest.mark.parametrize(("code", "heavy"), [
+    ("import kdltr", "torch numpy pandas matplotlib"),
+    (HELP, "torch numpy pandas matplotlib"),
+    ("import kdltr.generator.synthetic", "torch pandas matplotlib"),  # where words are rendered
+    ("import kdltr.results", "accelerate scipy matplotlib"),
+    ("from kdltr.files import require; require('papermill', 'notebooks')", "rfc3987_syntax torch"),
+])
+def test_what_takes_long_to_import_is_imported_where_it_is_needed(code, heavy):
+    code += f"\nimport sys; sys.exit(', '.join(sys.modules.keys() & set({heavy.split()})) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, text=True,
+                          stderr=subprocess.PIPE)
+    assert not done.returncode, done.stderr
 
 
 def test_both_ways_of_starting_are_the_same(tmp_path):

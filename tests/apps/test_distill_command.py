@@ -20,7 +20,7 @@ def settings(tmp_path, monkeypatch):
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({
         "output_dir": "runs/mine", "data": ["words"], "teacher": "parseq_nano", "model": SIZES,
-        "teacher_weights": None, "student": "parseq_nano_ltr", "epochs": 3, "batch_size": 4,
+        "teacher_weights": "random", "student": "parseq_nano_ltr", "epochs": 3, "batch_size": 4,
         "selection": "last", "threads": 1, "log_every": 1}))
     return file
 
@@ -47,6 +47,8 @@ def test_changes_come_after_the_file_and_are_yaml(settings):
     ("epochs", "expected --set NAME=VALUE, found 'epochs'"),
     ("data=[", "--set data=[: expected YAML"),
     ("teacher=parsec", "did you mean 'parseq'"),
+    ("teacher_weights=null", "expected the weights of a trained teacher, found none"),
+    ("threads=100000", "threads must be less than or equal to"),
 ])
 def test_a_wrong_setting_is_one_line(settings, change, said, capsys):
     assert main(["distill", str(settings), "--set", change]) == 2

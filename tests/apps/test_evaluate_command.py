@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+import torch
 
 from kdltr.apps.command import main
 from kdltr.data.lmdb import write_pairs, write_words
@@ -9,6 +10,7 @@ from kdltr.data.opening import lmdb_to_folder
 from kdltr.evaluation.evaluate import UpsampleBicubic, evaluate
 from kdltr.generator.synthetic import generate_files
 from kdltr.models.weights import load_recogniser
+from kdltr.superres import create_upscaler, load_two_stage, save_upscaler
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +29,24 @@ def counted(text: str) -> dict[str, list[str]]:
     return {line[0]: line[1:] for line in lines}
 
 
-def test_student_teacher_and_bicubic_are_counted_as_the_library_does(words, capsys):
+def test_student_teacher_and_what_enlarges_are_counted_as_the_library_does(words, capsys, tmp_path):
     pairs, teacher = str(words / "pairs"), load_recogniser("parseq_nano")
     readers = {("parseq_nano_ltr",): load_recogniser("parseq_nano_ltr"),
                ("parseq_nano",): teacher, ("parseq_nano", "--bicubic"): UpsampleBicubic(teacher)}
+    torch.manual_seed(3)
+    save_upscaler(network := str(tmp_path / "tsrn.safetensors"), create_upscaler("tsrn_nano"))
+    enlarged = load_two_stage(network, teacher)
+    readers["parseq_nano", "--upscaler", network] = enlarged
     for (name, *options), reader in readers.items():
         assert main(["evaluate", name, pairs, *options]) == 0
         found = counted(capsys.readouterr().out)
         assert found[pairs][:2] == ["12", str(evaluate(reader, pairs).correct)]
         assert list(found) == [pairs]  # one set has no average
+    readings = tmp_path / "readings.csv"  # the last one's, which hardly reads anything right
+    assert main(["evaluate", "parseq_nano", pairs, "--upscaler", network, "--predictions",
+                 str(readings)]) == 0
+    said = pd.read_csv(readings, keep_default_na=False)["reading"].astype(str)
+    assert list(said) == list(evaluate(enlarged, pairs).predictions["reading"])
 
 
 def test_several_sets_have_an_average_and_every_reading_can_be_kept(words, capsys, tmp_path):

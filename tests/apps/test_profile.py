@@ -54,6 +54,7 @@ def test_publishing_refreshes_the_tables_of_readme_if_there_is_one(toy, monkeypa
     (["report", "other"], "run the profile first"),
     (["publish", "other"], "no profile 'other'"),
     (["clean", "reference"], "committed"),
+    (["clean", "tooy"], "no profile 'tooy', and no results of one; nothing removed"),
     (["run", "other"], "no profile 'other'"),
     (["run", "other", "--dry-run"], "no profile 'other'"),
     (["notebook", "none.ipynb", "out.ipynb"], "no such notebook"),

@@ -212,7 +212,7 @@ def test_a_part_that_fails_is_said_and_the_others_run(tmp_path, caplog):
 def test_a_training_that_cannot_be_fails(tmp_path, caplog, render):
     """Its data are missing; or they cannot be rendered."""
     found = yaml.safe_load(TOY.read_text())["trainings"]["student"] | {"render": render}
-    found["distill"] |= {"teacher_weights": None}
+    found["distill"] |= {"teacher_weights": "random"}
     file = plan(tmp_path, tests={}, bench={}, trainings={"student": found})
     out = tmp_path / "box"
     assert main(arguments(file, out)) == 1

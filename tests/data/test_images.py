@@ -65,10 +65,31 @@ def test_16_bit_colour_is_scaled():
     assert (read_image(content) == 156).all()
 
 
-def test_animation_gives_its_first_frame():
-    frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "blue")]
-    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert (read_image(content) == [255, 0, 0]).all()
+@pytest.mark.parametrize("kind", ["TIFF", "GIF", "PNG", "WEBP", "AVIF"])
+def test_of_several_pages_or_frames_the_first_is_read_and_their_number_said(caplog, kind):
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("Pillow has no AVIF here")
+    pages = [Image.new("RGB", (32, 16), colour) for colour in ("red", "lime", "blue")]
+    for others in ([], pages[1:]):
+        buffer = io.BytesIO()
+        pages[0].save(buffer, kind, save_all=True, append_images=others)
+        red, green, blue = read_image(buffer.getvalue()).mean(axis=(0, 1))
+        assert red > 240 and max(green, blue) < 15
+        said = [record.getMessage() for record in caplog.records]
+        assert [("3 pages" in line) for line in said] == [True] * bool(others)
+
+
+def test_a_preview_beside_the_picture_is_no_page(caplog):
+    picture, preview = Image.new("RGB", (32, 16), "red"), Image.new("RGB", (8, 4), "lime")
+    scanned, photographed = io.BytesIO(), io.BytesIO()
+    preview.encoderinfo = {"tiffinfo": {254: 1}}  # a smaller form of another page
+    picture.save(scanned, "TIFF", save_all=True, append_images=[preview])
+    picture.save(photographed, "MPO", save_all=True, append_images=[preview])
+    for file, kind in ((scanned, "TIFF"), (photographed, "MPO")):
+        with Image.open(file) as image:
+            assert (image.format, image.n_frames) == (kind, 2)
+        assert read_image(file.getvalue()).mean(axis=(0, 1))[0] > 240
+    assert not caplog.records
 
 
 def test_1x1_is_refused():

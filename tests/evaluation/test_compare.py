@@ -9,6 +9,7 @@ from kdltr.evaluation.compare import (
     claim,
     claim_table,
     example_rows,
+    opponents,
     paired_difference,
     pick_examples,
     reading_table,
@@ -51,6 +52,16 @@ def test_a_claim_is_judged_by_data_counts_and_points():
     assert claim("", a, b, 10.0, 100, same_model=False)["verdict"] == "different model"
     assert claim("", b, a)["here"] == "the reverse holds"
     assert claim("", a, b)["verdict"] == "not in the paper"
+
+
+def test_a_student_meets_bicubic_the_best_two_stage_method_and_other_students():
+    found = {"bicubic": scores(5, 5), "TSRN": scores(6, 4), "TATT": scores(8, 2),
+             "C3-STISR": scores(8, 2)}  # fmt: skip
+    two_stage = ["TSRN", "STT", "TATT", "C3-STISR"]  # STT was not read
+    assert opponents(found, ["fine-tuned"], two_stage) == {
+        "bicubic": "bicubic", "TATT": "TATT, the best two-stage method",
+        "fine-tuned": "fine-tuned"}  # fmt: skip
+    assert [*opponents(found, [], [])] == ["bicubic"]
 
 
 def test_other_images_are_refused():

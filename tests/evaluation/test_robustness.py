@@ -8,7 +8,8 @@ from PIL import Image
 
 from kdltr.data.corruptions import KINDS, corruption, degrade
 from kdltr.data.loader import WordPairs
-from kdltr.evaluation.evaluate import UpsampleBicubic, load_readers
+from kdltr.evaluation.evaluate import UpsampleBicubic
+from kdltr.evaluation.readers import load_readers
 from kdltr.evaluation.robustness import degraded, read_tables, sweep
 from kdltr.models import create_model
 from kdltr.results import accuracies, collect_tables, recompute

@@ -151,7 +151,7 @@ def test_no_step_of_a_distillation_waits(toy, tmp_path, no_waiting, name, kept):
     far = {"log_every": 6, "validate_every": 100, "checkpoint_every": 100}
     how = {"teacher_outputs": kept} if kept != "in a file" else {"teacher_budget": 1e-9}
     settings = config(
-        toy, tmp_path, teacher=teacher, student=student, teacher_weights=None,
+        toy, tmp_path, teacher=teacher, student=student, teacher_weights="random",
         model=sizes, epochs=2, precision="bf16", accumulate=2, **how, **far,
     )
     assert distill(settings).steps == 8

@@ -77,6 +77,27 @@ def test_another_file_is_refused(content, tmp_path):
         OnnxReader(path)
 
 
+@pytest.mark.parametrize("changed", ["image_size", "charset", "name", "batch"])
+def test_a_file_that_does_not_do_what_its_metadata_say_is_refused(student, changed, tmp_path):
+    content = onnx.load(student[1])
+    facts = {entry.key: entry.value for entry in content.metadata_props}
+    if changed == "name":
+        content.graph.input[0].name = content.graph.node[0].input[0] = "pictures"
+    elif changed == "batch":
+        content.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    else:
+        facts |= {"image_size": "[16, 1000000000]"} if changed == "image_size" else {"charset": "a"}
+        onnx.helper.set_model_props(content, facts)
+    onnx.save(content, tmp_path / "other.onnx")
+    with pytest.raises(CheckpointError, match=r"other\.onnx: expected an ONNX file that kdltr wr"):
+        OnnxReader(tmp_path / "other.onnx")
+
+
+def test_an_onnx_file_is_not_exported_again(student, tmp_path, capsys):
+    assert main(["export", str(student[1]), str(tmp_path / "again.onnx")]) == 2
+    assert "is an ONNX file already" in capsys.readouterr().err
+
+
 def test_from_the_shell(student, tmp_path, capsys):
     save_weights(student[0], tmp_path / "word.safetensors", {"model": CTC})
     words = write_textzoom_like(tmp_path, {"train1": 12}, 1)["train1"]

@@ -74,6 +74,14 @@ def test_accuracy_bars_have_a_panel_for_each_recogniser_even_if_a_method_is_miss
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
 
 
+def test_bars_of_ten_methods_are_all_there_in_colours_of_their_own():
+    table = pd.DataFrame({"method": list("abcdefghij"), "accuracy": np.arange(1, 11) / 20})
+    table = table.assign(recogniser="parseq", subset="easy", low=0.0, high=0.9)
+    bars = plots.accuracy_bars(table).axes[0].patches
+    assert [bar.get_height() for bar in bars] == list(table["accuracy"])
+    assert len({bar.get_facecolor() for bar in bars}) == 10
+
+
 def test_examples_colour_what_is_wrong():
     row = {"lr": IMAGE, "hr": IMAGE, "label": "cat", "bicubic": "cot", "distilled": "cat"}
     figure = plots.examples([row], ["bicubic", "distilled"])

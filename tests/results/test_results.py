@@ -10,6 +10,7 @@ import pytest
 
 from kdltr import files
 from kdltr.data import hashes
+from kdltr.evaluation.quality import Quality
 from kdltr.evaluation.scores import score, wilson
 from kdltr.results import (
     PROTOCOL,
@@ -22,6 +23,9 @@ from kdltr.results import (
     published,
     published_accuracy,
     published_counts,
+    published_gain,
+    quality_beside_published,
+    quality_rows,
     read_result,
     recompute,
     separate,
@@ -255,6 +259,28 @@ def test_published_figures_are_the_papers():
     assert published_accuracy("parseq", "bicubic", "easy") == 90.36
     with pytest.raises(FileNotFoundError, match=r"expected one of .*textzoom"):
         published("textzom")
+
+
+def test_published_gains():
+    assert published_gain("parseq_nano", "distilled", "bicubic") == pytest.approx(78.23 - 75.30)
+    for method in ("TSRN", "C3-STISR"):  # of ours whichever was the best
+        assert published_gain("abinet", "distilled", method) == pytest.approx(72.45 - 67.03)
+    assert published_gain("abinet", "distilled", "fine-tuned") is None
+    assert published_gain("ppocr", "distilled", "bicubic") is None
+
+
+def test_image_quality_beside_the_published(monkeypatch):
+    sets = {"easy": range(3), "hard": range(1)}  # all that is asked of them is how many they are
+    found = {"easy": Quality(20.0, 0.5), "hard": Quality(16.0, 0.9)}
+    monkeypatch.setattr("kdltr.results.quality.image_quality",
+                        lambda enlarge, pairs: found["easy" if len(pairs) == 3 else "hard"])
+    rows = [row for method in ("bicubic", "tsrn_nano")
+            for row in quality_rows("tsrn_nano", method, None, sets)]
+    table = quality_beside_published(rows)
+    assert list(table.loc[("tsrn_nano", "tsrn_nano")]) == pytest.approx([19, 0.6, 21.42, 0.7691])
+    assert table["PSNR, published"].tolist() == [20.35, 21.42]
+    assert [row.n for row in rows[:3]] == [3, 1, 4]
+    assert len(quality_rows("tsrn_nano", "bicubic", None, {"easy": range(3)})) == 2  # no average
 
 
 def test_measured_beside_published():

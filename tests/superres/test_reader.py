@@ -6,6 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from kdltr.charset import END
+from kdltr.models import create_model
+from kdltr.superres.abinet_reader import ABINetReader
 from kdltr.superres.losses import content_loss
 from kdltr.superres.reader import create_reader
 from tests.models.conftest import GOLDEN, close, golden
@@ -63,6 +66,24 @@ def test_names_shapes_and_a_published_checkpoint(tmp_path):
     torch.save(state, tmp_path / "pretrain_transformer.pth")
     loaded = create_reader("stt_reader", tmp_path / "pretrain_transformer.pth")
     assert not any(p.any() for p in loaded.parameters())
+
+
+def test_an_abinet_reads_in_its_place_in_the_order_of_its_classes():
+    torch.manual_seed(0)
+    model = create_model("abinet_nano").eval()
+    reader = ABINetReader(model)
+    images, (labels, _) = torch.rand(2, 3, 32, 128), reader.charset.encode(["a0z", "9"])
+    with torch.no_grad():
+        logits, looked = reader(images, labels)
+        out = model(images)
+    assert logits.shape == (2, 4, 37) and looked.shape == (2, 1, 4, reader.places)
+    assert torch.equal(looked[:, 0, 2], out.attention[:, 2].flatten(1))
+    for character in reader.charset.characters:
+        own, other = (charset.encode([character])[0][0, 0]
+                      for charset in (reader.charset, model.charset))
+        assert torch.equal(logits[..., own], out.logits[:, :4, other])
+    assert torch.equal(logits[..., END], out.logits[:, :4, END])
+    assert isinstance(create_reader("abinet_nano"), ABINetReader)
 
 
 def test_a_step_knows_the_characters_before_it_alone():

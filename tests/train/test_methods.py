@@ -73,7 +73,7 @@ def test_a_method_for_parseq_or_ctc_must_find_what_it_compares(toy, tmp_path):
 
 
 def abinet(path, toy, **changes):
-    given = {"teacher": "abinet_nano", "teacher_weights": None, "student": "abinet_nano_ltr",
+    given = {"teacher": "abinet_nano", "teacher_weights": "random", "student": "abinet_nano_ltr",
              "model": dict(ABINET_SIZES), "selection": "last", **FEW, **changes}
     return DistillConfig(output_dir=str(path), **{**toy.settings, **given})
 

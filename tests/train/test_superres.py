@@ -18,6 +18,7 @@ from kdltr.superres.reader import create_reader
 from kdltr.superres.two_stage import upscaled
 from kdltr.train import NonFiniteLoss, ResumeError
 from kdltr.train.superres import UpscaleConfig, train_upscaler
+from kdltr.train.superres.material import gather
 from kdltr.train.superres.terms import Looking
 from tests.models.conftest import CRNN, ctc_toy
 
@@ -100,6 +101,33 @@ def test_a_second_run_starts_from_the_first(toy, tmp_path):
     assert torch.allclose(one[name], two[name], atol=1e-6)
     with pytest.raises(CheckpointError, match="does not say which upscaler it is of"):
         load_upscaler(toy.folder / "teacher.safetensors")
+
+
+def test_scenes_are_held_out_and_missing_sets_and_words_of_tests_left_out(
+    toy, tmp_path, monkeypatch, caplog
+):
+    scene = torch.arange(40) // 4
+    monkeypatch.setattr("kdltr.train.material.scenes", lambda pairs: scene[: len(pairs)])
+    monkeypatch.setattr("kdltr.train.material.words_of_tests", lambda labels: {0, 1, 2, 3})
+    asked = {"data": (str(toy.data), str(tmp_path / "nothing")), "validation": 0.25}
+    with pytest.raises(DataError, match="nothing"):
+        gather(config(toy, tmp_path, **asked))
+    material = gather(config(toy, tmp_path, **asked, missing="left_out", hold_out="scenes",
+                             words_of_tests="left_out"))
+    assert len(material.pairs) + len(material.held_out) == 36 and "nothing" in caplog.text
+    hr, held_out = load_pairs(toy.data).hr, material.held_out.hr
+    places = [next(k for k in range(40) if torch.equal(image, hr[k])) for image in held_out]
+    assert len(places) == 12 and min(places) >= 4  # three scenes, of what tests do not hold
+    assert places == [4 * (k // 4) + i for k in places[::4] for i in range(4)]
+    everything = gather(config(toy, tmp_path, validation=0.25))
+    assert len(everything.pairs) + len(everything.held_out) == 40
+
+
+def test_an_abinet_can_take_the_reader_s_place(toy, tmp_path):
+    save_weights(create_model("abinet_nano"), tmp_path / "abinet.safetensors", {})
+    reader = {"reader": "abinet_nano", "reader_weights": str(tmp_path / "abinet.safetensors")}
+    result = train_upscaler(config(toy, tmp_path / "run", "stt_nano", epochs=1, **reader))
+    assert float(rows(tmp_path / "run")[-1]["weighted_attention"]) > 0 and result.steps == 2
 
 
 def test_what_a_file_says_is_enough(tmp_path):

@@ -286,7 +286,7 @@ def test_keys_see_code_but_neither_comments_nor_docstrings(tmp_path):
     package = tmp_path / "kdltr"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (package / "models/__init__.py").write_text("")
+    (package / "models/__init__.py").write_text("from kdltr.models import crnn\n")
     (package / "evaluation").mkdir()
     (package / "evaluation/efficiency.py").write_text("width = 1\n")
     module = package / "models/crnn.py"
@@ -306,6 +306,20 @@ def test_keys_see_code_but_neither_comments_nor_docstrings(tmp_path):
     assert both()[0] != first[0] and both()[1] == first[1]
     module.write_text('"""One."""\nfrom ..evaluation.efficiency import width\nsize = 4\n')
     assert both()[1] != first[1]
+
+
+@pytest.mark.parametrize("notebook", ["01_data", "02_teacher", "03_distill"])
+def test_what_is_trained_is_not_out_of_date_by_what_it_does_not_import(notebook, tmp_path):
+    package = tmp_path / "kdltr"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    code = keys.notebook_code(PACKAGE.parent / f"notebooks/{notebook}.ipynb")
+    before = keys.library_digest(code, package, keys.LEAVES)
+    for changed in (*package.glob("superres/*.py"), *package.glob("train/superres/*.py")):
+        changed.write_text(changed.read_text() + "\nchanged = True\n")
+    assert keys.library_digest(code, package, keys.LEAVES) == before
+    words = package / "data/records.py"  # which every one of them reads
+    words.write_text(words.read_text() + "\nchanged = True\n")
+    assert keys.library_digest(code, package, keys.LEAVES) != before
 
 
 def test_large_files_are_keyed_by_size_and_ends(tmp_path, monkeypatch):

@@ -173,10 +173,11 @@ def accuracy_bars(table: pd.DataFrame) -> Figure:
     figure, places = style.panels(*size, len(parts), sharex=True)
     width = 0.82 / len(methods)
     for (recogniser, part), axes in zip(parts, places[:, 0], strict=True):
-        for number, (method, colour) in enumerate(zip(methods, style.COLOURS, strict=False)):
+        for number, method in enumerate(methods):
             rows = part[part["method"] == method].set_index("subset").reindex(subsets)
             x = style.side_by_side(len(subsets), number, len(methods), width)
-            axes.bar(x, rows["accuracy"], width * 0.92, color=colour, label=method)
+            axes.bar(x, rows["accuracy"], width * 0.92, label=method,
+                     color=style.look(number)["color"])  # fmt: skip
             axes.errorbar(x, rows["accuracy"], style.interval(rows), fmt="none", color="black",
                           lw=1, capsize=2)  # fmt: skip
         axes.set_xticks(range(len(subsets)), subsets)

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 MUTED = "#6b7280"
-# Distinct for every kind of colour vision, in print too (Okabe and Ito).
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f7f7f")
-MARKERS = "osD^vP*"
+# Distinct for every kind of colour vision, in print too (Okabe and Ito), then two more.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f7f7f", "#f0e442",
+           "#000000", "#882255")  # fmt: skip
+MARKERS = "osD^vP*Xhp"
 WRITTEN = {True: {"color": "black"}, False: {"color": "#d0021b", "weight": "bold"}}  # if right
 
 
@@ -44,11 +45,12 @@ def tidy(axes: Axes, title: str = "", percent: str = "", grid: str = "y", **labe
 
 
 def legend(figure: Figure) -> None:
-    """One line above all panels that says each label once."""
+    """Above all panels, in as many columns as fit: each label once."""
     found = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
     handles = {label: handle for own in found for handle, label in own}
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=6, fontsize=8,
-                  frameon=False)  # fmt: skip
+    columns = min(6, max(1, int(figure.get_figwidth() / 1.25)))
+    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=columns,
+                  fontsize=8, frameon=False)  # fmt: skip
 
 
 def look(number: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from kdltr.results import Row
 GAP = "–"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 # Digits after the point by unit; other units get three significant digits.
-DIGITS = {"%": 2, "points": 2, "×": 2}
+DIGITS = {"%": 2, "points": 2, "×": 2, "dB": 2}
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def quantity(value: float, unit: str = "", sign: bool = False) -> str:
     """A number with the digits that its unit calls for, without the unit; a true minus.
 
     Counts are whole, from a million on in millions (M) or thousands of them (G); percentages,
-    points and ratios have two digits; anything else three significant ones.
+    points, decibels and ratios have two digits; anything else three significant ones.
     """
     plus = "+" if sign else ""
     if unit == "count":

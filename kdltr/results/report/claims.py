@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kdltr.evaluation.compare import against
 from kdltr.results import AVERAGE, published
 from kdltr.results.tables import RECOGNISERS
 
@@ -27,10 +28,10 @@ class PaperClaim:
         recogniser: the paper's name.
         beside: what belongs to the figure.
         asks: pattern of the text of a measured claim (`kdltr.evaluation.compare`) that asks the
-            same.
-        rows: else table, metric, method and subset of the rows that measure it.
-        minus: published figure of another method, taken off the measured row; this says something
-            only where words and recogniser are the paper's.
+            same; its group "other" is what was compared with, where that can be another.
+        rows: table, metric, method and subset of the rows that measure it.
+        minus: published figure of another method, taken off the measured row where no claim asks
+            the same; this says something only where words and recogniser are the paper's.
     """
 
     text: str
@@ -60,8 +61,9 @@ def _accuracy(name: str) -> Iterator[PaperClaim]:
     gain = "distilled reads more words than"
     yield PaperClaim(f"{name}: {gain} bicubic", ours - bicubic, "points", *same,
                      asks=rf"{name.lower()}\w*: {gain} bicubic")  # fmt: skip
-    yield PaperClaim(f"{name}: {gain} {best}, the best two-stage method", ours - other, "points",
-                     *same, rows=rows, minus=other)  # fmt: skip
+    yield PaperClaim(f"{name}: {gain} {against(best)}", ours - other, "points", *same,
+                     asks=rf"{name.lower()}\w*: {gain} {against('(?P<other>.+)')}", rows=rows,
+                     minus=other)  # fmt: skip
 
 
 def _cost(name: str) -> Iterator[PaperClaim]:

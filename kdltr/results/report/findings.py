@@ -53,17 +53,24 @@ def findings(results: Sequence[Result]) -> tuple[list[Finding], list[Finding], l
     asked = [finding for result in results for finding in _asked(result)]
     measured, alone = [], []
     for claim in paper_claims():
-        answers = [f for f in asked if claim.asks and re.fullmatch(claim.asks, f.text)]
-        asked = [finding for finding in asked if finding not in answers]
+        same = [f for f in asked if claim.asks and re.fullmatch(claim.asks, f.text)]
+        asked = [finding for finding in asked if finding not in same]
         stated = Finding(claim.text, claim.unit, claim.published, claim.source, claim.beside)
-        answers = [replace(f, text=claim.text, source=claim.source,
-                           on=_listed(re.match(r"\w+", f.text)[0], f.on)) for f in answers]
-        answers += [f for result in results for f in _rows_of(claim, stated, result)]
+        answers = [replace(f, text=claim.text, source=claim.source, on=_on(claim, f)) for f in same]
+        if not (claim.minus and answers):
+            answers += [f for result in results for f in _rows_of(claim, stated, result)]
         judged = [f for f in answers if f.verdict in JUDGED]  # a smaller model has no say beside it
         measured += judged or answers
         alone += [] if answers else [stated]
     measured += [finding for finding in asked if finding.published is not None]
     return measured, alone, [finding for finding in asked if finding.published is None]
+
+
+def _on(claim: PaperClaim, asked: Finding) -> str:
+    """The recogniser of a claim that a notebook tested, what it was compared with, the words."""
+    other = re.fullmatch(claim.asks, asked.text).groupdict().get("other")
+    name = re.match(r"\w+", asked.text)[0]
+    return _listed(name, f"against {other}" if other else "", asked.on)
 
 
 def _asked(result: Result) -> Iterator[Finding]:

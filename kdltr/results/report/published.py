@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from kdltr.data.corruptions import KINDS
-from kdltr.results import published
-from kdltr.results.report.cells import Line, number
+from kdltr.results import AVERAGE, Row, published
+from kdltr.results.quality import UNITS, published_name
+from kdltr.results.report.cells import GAP, Cell, Line, number
 from kdltr.results.tables import SUBSETS
 
 MAIN = "textzoom"  # the table of rows that stands beside the paper's main table
@@ -31,6 +32,14 @@ def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[L
         figures = dict(zip(variants, frame["accuracy"], strict=True))
         if figures.keys() & {*subsets}:
             yield _line(name, "teacher on HR, its README", figures, subsets)
+
+
+def published_quality(rows: Sequence[Row]) -> Iterator[Line]:
+    """PSNR and SSIM that papers state for what enlarges in these rows: averages of TextZoom."""
+    frame = published("image_quality").set_index("method")
+    for name in dict.fromkeys(published_name(row.recogniser, row.method) for row in rows):
+        figures = map(number, frame.loc[name], UNITS.values())
+        yield Line.of(name, "published, full size", AVERAGE, Cell(GAP), *figures, muted=True)
 
 
 def published_curves(table: str, subsets: Sequence[str]) -> Iterator[Line]:

@@ -9,8 +9,14 @@ from typing import Any
 
 from kdltr.evaluation.compare import WRONG
 from kdltr.results import Result, Row, beside_published
+from kdltr.results.quality import TABLE as QUALITY
 from kdltr.results.report.cells import GAP, Cell, Line, Table, measured, number, quantity
-from kdltr.results.report.published import MAIN, published_curves, published_lines
+from kdltr.results.report.published import (
+    MAIN,
+    published_curves,
+    published_lines,
+    published_quality,
+)
 from kdltr.results.tables import family
 
 SIZE = "size"  # rows that say what each method of the main table costs
@@ -28,7 +34,9 @@ TITLES = {
     "costs": "What each recogniser costs, counted in full and as the paper counts",
     "data": "Pairs in each set",
     "fonts": "Words in fonts that training has seen, and in others",
+    "image quality": "How near enlarged images are to the HR ones",
     "kept outputs": "Loss and size by how the teacher's outputs are kept",
+    "one stage or two": "Reading and training: the student, and networks before its teacher",
     "operations": "Where a training step's time goes",
     "options": "What settings that change no result are worth",
     "precisions": "A training step in float32 and bfloat16",
@@ -38,6 +46,7 @@ TITLES = {
     "teacher": "The teacher, on sharp words and on upsampled blurred ones",
     "textzoom": "Words read right",
     "training": "Training",
+    "two stages": "Words read right after one network",
 }
 COST_NOTE = (
     "Published: the paper's main table, on TextZoom. It counts the multiply-adds of modules alone, "
@@ -69,7 +78,10 @@ def tables_of(result: Result) -> list[Table]:
                 add(accuracy_table(own, title, costs), name)
         elif name != SIZE or MAIN not in by_name:
             scored = any(row.metric.startswith(ACCURACY) for row in own)
-            add(spread(own, title), name, scored)
+            table = spread(own, title)
+            if name == QUALITY:
+                table = replace(table, lines=(*table.lines, *published_quality(own)))
+            add(table, name, scored)
         if name == MAIN:
             add(beside_table(own, extra.get("same_data", False)), name)
     if others:

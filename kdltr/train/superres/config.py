@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from kdltr.models import check_model
-from kdltr.settings import check_fields, check_names
+from kdltr.settings import Threads, check_fields, check_names
 from kdltr.superres import list_upscalers
-from kdltr.train.config import Settings, several
+from kdltr.train.config import HOLD_OUT, MISSING, WORDS_OF_TESTS, Settings, several
 from kdltr.train.superres.terms import FROM_READER, TERMS, WEIGHTS
 
 
@@ -17,17 +17,20 @@ class UpscaleConfig(Settings):
     """One training of a network, and of the generator of its text priors where it takes one."""
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
-        "selection": ("validation", "last"), "precision": ("no", "bf16")}
+        "selection": ("validation", "last"), "precision": ("no", "bf16"), "missing": MISSING,
+        "hold_out": HOLD_OUT, "words_of_tests": WORDS_OF_TESTS}
 
     output_dir: str
     data: tuple[str, ...] = ("data/textzoom/train1", "data/textzoom/train2")
+    missing: str = "error"  # or "left_out": sets that are not there, by name
+    words_of_tests: str = "kept"  # those that tests hold too; or "left_out", see data.separation
     network: str = "tsrn"  # of kdltr.superres.list_upscalers()
     settings: dict[str, Any] = field(default_factory=dict)  # options of create_upscaler
     start_from: str | None = None  # a file of such a training; TATT's published second run
     generator: str = "crnn"  # of text priors, where the network takes one
     generator_settings: dict[str, Any] = field(default_factory=dict)
     generator_weights: str | None = None  # it starts pretrained; a copy stays as it is
-    reader: str = "stt_reader"  # frozen, where a term looks at its reading
+    reader: str = "stt_reader"  # frozen, where a term looks at its reading; see superres.reader
     reader_weights: str | None = None
     reader_budget: float = 8.0  # GB a process on the device for where it looked in the HR images
     similarity: str | None = None  # a .npy table of glyphs for the content term; None: all alike
@@ -40,6 +43,7 @@ class UpscaleConfig(Settings):
     clip: float = 0.25  # gradient norm of the network, not of the generator
     seed: int = 42
     validation: float = 0.05  # share of data held out to choose the weights by
+    hold_out: str = "words"  # at random; or "scenes": all words of a photograph, see data.scenes
     # By what is read of them, or by PSNR without a judge; or "last". Published: by the test sets.
     selection: str = "validation"
     judge: str | None = None  # a recogniser of HR images
@@ -49,7 +53,7 @@ class UpscaleConfig(Settings):
     log_every: int = 10  # steps; the loss is looked at, on the host, this often
     precision: str = "no"  # or "bf16"
     device: str | None = None  # None: the GPU if there is one
-    threads: int | None = None  # CPU threads; part of what makes a run bit-exact
+    threads: Threads | None = None  # CPU threads; part of what makes a run bit-exact
     resume: bool = True
     allow_other_threads: bool = False  # resume under another number of threads all the same
 
@@ -62,7 +66,7 @@ class UpscaleConfig(Settings):
         object.__setattr__(self, "weights", dict(self.weights or WEIGHTS[self.family]))
         check_names(TERMS, self.weights, "unknown term")
         self._at_least(1, "epochs", "batch_size", "validate_every", "checkpoint_every", "log_every",
-                       "steps_per_epoch", "threads")
+                       "steps_per_epoch")
         self._at_least(0, "seed", "learning_rate", "clip", "reader_budget")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         if self.selection == "validation" and not self.validation:

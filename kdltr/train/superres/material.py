@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from kdltr.charset import DIGITS_FIRST36, MAX_LENGTH
-from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
+from kdltr.data.loader import WordPairs, load_pairs, select_labels
+from kdltr.data.opening import open_pairs
 from kdltr.data.separation import training_sets
 from kdltr.superres.prior import FRAMES
 from kdltr.superres.trunk import HR_SIZE, LR_SIZE
+from kdltr.train.material import apart, apart_from_tests, there
 from kdltr.train.superres.config import UpscaleConfig
 from kdltr.train.superres.terms import FROM_LABELS
 
@@ -39,16 +41,24 @@ class Material:
 
 
 def gather(config: UpscaleConfig) -> Material:
-    """Load the words; of terms that need labels, those whose label can be had."""
-    sets = training_sets(config.data)
-    pairs = load_pairs(config.data, HR_SIZE, LR_SIZE)
+    """Load the words; of terms that need labels, those whose label can be had.
+
+    Raises:
+        kdltr.data.DataError: missing or damaged data, or a test set.
+    """
+    opened = [open_pairs(path) for path in there(config.data, config.missing)]
+    sets = training_sets([one.path for one in opened])
+    pairs = load_pairs(opened, HR_SIZE, LR_SIZE)
+    if config.words_of_tests == "left_out":
+        pairs = pairs.subset(apart_from_tests(opened, sets))
     frames = FRAMES if "ctc" in config.weights else None
     kept, words, report = select_labels(pairs.words, DIGITS_FIRST36, "filtered", frames=frames)
     if not FROM_LABELS & config.weights.keys():  # then all words are as good
         kept, words = list(range(len(pairs))), [""] * len(pairs)
         report = {"total": len(pairs), "kept": len(pairs)}
     labels, lengths = DIGITS_FIRST36.encode(words, MAX_LENGTH + 1)
-    train, held_out = split(len(kept), config.validation, config.seed)
     places = torch.tensor(kept)
+    held = config.hold_out, config.validation, config.seed
+    train, held_out = apart(pairs.subset(places), *held)
     return Material(pairs.subset(places[train]), labels[train], lengths[train],
                     pairs.subset(places[held_out]), report, sets)

@@ -17,11 +17,12 @@ from torch.nn import functional as F
 from kdltr.data.loader import WordPairs
 from kdltr.losses import ctc_loss
 from kdltr.models.base import Recogniser
+from kdltr.superres.abinet_reader import ABINetReader
 from kdltr.superres.c3stisr import C3STISR
 from kdltr.superres.images import with_mask
 from kdltr.superres.losses import content_loss, image_loss, prior_loss, rotate, triplet_ssim
 from kdltr.superres.prior import frames, text_prior
-from kdltr.superres.reader import PLACES, Reader
+from kdltr.superres.reader import Reader
 from kdltr.superres.trunk import Upscaler
 from kdltr.train.engine import sent
 
@@ -48,7 +49,7 @@ class Upscaling(nn.Module):
         upscaler: what is trained.
         weights: of the terms, of `TERMS`.
         generator: of text priors, trained too.
-        reader: STT's recogniser, frozen, for the terms that look at its reading.
+        reader: of `create_reader`, frozen, for the terms that look at its reading.
         similarity: (K, K) of `content_loss`.
     """
 
@@ -57,7 +58,7 @@ class Upscaling(nn.Module):
         upscaler: Upscaler,
         weights: Mapping[str, float],
         generator: Recogniser | None = None,
-        reader: Reader | None = None,
+        reader: Reader | ABINetReader | None = None,
         similarity: Tensor | None = None,
     ) -> None:
         super().__init__()
@@ -159,13 +160,13 @@ class Looking:
     BATCH = 64  # words at once; fixed, so that every run computes the same bits
 
     def __init__(
-        self, reader: Reader, pairs: WordPairs, labels: Tensor, budget: float,
+        self, reader: Reader | ABINetReader, pairs: WordPairs, labels: Tensor, budget: float,
         autocast: AbstractContextManager, rank: int = 0, world: int = 1,
     ) -> None:
         self.world, self.kept = world, None
         mine = torch.arange(rank, len(pairs), world)
         longest = int((labels != 0).sum(1).max()) + 1
-        bytes_each = 4 * reader.config.heads * longest * PLACES
+        bytes_each = 4 * reader.heads * longest * reader.places
         log.info("where the reader looks in %d words: %.2f GB", len(mine),
                  len(mine) * bytes_each / 1e9)
         if len(mine) * bytes_each > 1e9 * budget:

@@ -1,0 +1,16 @@
+"""Recognisers as parameters name them, loaded side by side."""
+
+from kdltr.checkpoint import save_weights
+from kdltr.evaluation.readers import load_readers
+from tests.models.conftest import PPOCR, ctc_toy
+
+
+def test_readers_of_a_recogniser_whose_teacher_is_not_twice_its_student(tmp_path):
+    teacher = ctc_toy("ppocr")
+    save_weights(teacher, tmp_path / "teacher.safetensors", {})
+    entry = {"weights": tmp_path / "teacher.safetensors", "student": "ppocr_ltr",
+             "students": {"as it starts": None}, "sizes": PPOCR}  # fmt: skip
+    readers = load_readers({"ppocr": entry})["ppocr"]
+    assert {method: model.image_size for method, model in readers.items()} == {
+        "teacher on HR": (48, 192), "bicubic": (16, 64), "as it starts": (16, 64)}
+    assert readers["as it starts"].head.weight.equal(teacher.head.weight)
