@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "params/textzoom_ablations"
 
 
-JOBS = ("main", "distillers", "classics", "terms", "settings")
+JOBS = ("main", "distillers", "classics", "terms", "settings", "upsampled")
 
 
 def given(name):
@@ -63,20 +63,20 @@ def test_in_small_it_trains_a_job_a_seed_and_compares_all_words(tmp_path):
     small.mkdir()
     shipped = "data/weights/abinet_nano.safetensors"
     few = {"epochs": 1, "batch_size": 16, "start": "published", "teacher_weights": shipped}
-    shared, one = given("ablations"), given("settings")["rows"]["upsampled"]
+    shared, one = given("ablations"), given("upsampled")["rows"]["upsampled"]
     several = {name: given("main")["rows"][name] for name in ("default", "DLD")}
     runs = yaml.safe_load((FOLDER / "workflow.yaml").read_text())["runs"]
-    runs = {name: runs[name] for name in ("main", "settings", "12_ablations")}
-    runs["main"]["seeds"], runs["settings"]["seeds"] = [1, 2], [1]
-    runs["12_ablations"]["needs"] = ["main", "settings"]
+    runs = {name: runs[name] for name in ("main", "upsampled", "12_ablations")}
+    runs["main"]["seeds"], runs["upsampled"]["seeds"] = [1, 2], [1]
+    runs["12_ablations"]["needs"] = ["main", "upsampled"]
     for run in runs.values():
         run["inputs"] = [shipped if "teacher" in path else path for path in run["inputs"]]
     for name, content in (
         ("workflow", {"report": False, "runs": runs}),
         ("ablations", shared | {"recipe": shared["recipe"] | few, "same_data": False}),
         ("main", {"rows": several}),
-        ("settings", {"rows": {"default": "main", "upsampled": one}, "seeds": [1]}),
-        ("12_ablations", {"rows": {"default": "main", "DLD": "main", "upsampled": "settings"},
+        ("upsampled", {"rows": {"default": "main", "upsampled": one}, "seeds": [1]}),
+        ("12_ablations", {"rows": {"default": "main", "DLD": "main", "upsampled": "upsampled"},
                           "seeds": [1, 2], "once": ["upsampled"]}),
     ):  # fmt: skip
         (small / f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
@@ -86,7 +86,7 @@ def test_in_small_it_trains_a_job_a_seed_and_compares_all_words(tmp_path):
                           stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
     results = tmp_path / "results/small_ablations"
-    parts = [read_result(results / f"{job}.json") for job in ("main-1", "main-2", "settings-1")]
+    parts = [read_result(results / f"{job}.json") for job in ("main-1", "main-2", "upsampled-1")]
     whole = read_result(results / "12_ablations.json")
     accuracies = {(row.method, row.seed, row.subset): row.value for row in whole.rows}
     assert {key[:2] for key in accuracies} == {
