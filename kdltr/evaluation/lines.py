@@ -13,7 +13,7 @@ from typing import Self
 
 from rapidfuzz.distance import Levenshtein
 
-SEPARATOR = "|"  # between words, as in IAM's labels, where punctuation is a word of its own
+from kdltr.data.lines import SEPARATOR
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from kdltr.settings import check_fields, check_names
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 MISSING = ("error", "left_out")
+HOLD_OUT = ("words", "scenes")
 METHODS = {"kd-ltr": WEIGHTS} | BASELINES  # the paper's, and others; each its terms' weights
 COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
@@ -76,7 +77,7 @@ class DistillConfig(Settings):
         "selection": ("validation", "published", "last"),
         "words_of_tests": ("kept", "left_out"),
         "missing": MISSING,
-        "hold_out": ("words", "scenes"),
+        "hold_out": HOLD_OUT,
         "batches": ("shuffled", "by_length"),
         "precision": ("no", "bf16"),
         "compile": COMPILE,
@@ -99,6 +100,7 @@ class DistillConfig(Settings):
     student: str = "parseq_ltr"
     student_weights: str | None = None  # what it starts from; None: from the teacher, see start
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
+    student_model: dict[str, Any] = field(default_factory=dict)  # and for the student alone
     # "lr", or "upsampled": the teacher's architecture, on the LR image enlarged (bicubic).
     student_input: str = "lr"
     # Or "fitted": what depends on the resolution fitted to the teacher's; or "random": all of it.
@@ -143,8 +145,8 @@ class DistillConfig(Settings):
         for name in (*PARTS, "selection_data"):
             object.__setattr__(self, name, several(getattr(self, name)))
         check_fields(self)
-        for name in (self.teacher, self.student):
-            check_sizes(name, self.model)
+        check_sizes(self.teacher, self.model)
+        check_sizes(self.student, self.model | self.student_model)
         self._at_least(1, "epochs", "batch_size", "accumulate", "validate_every", "log_every",
                        "checkpoint_every", "decay_every", "steps_per_epoch", "threads")
         self._at_least(0, "seed", "learning_rate", "new_learning_rate", "clip", "teacher_budget",
@@ -195,7 +197,7 @@ class PretrainConfig(Settings):
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "image": ("hr", "lr"), "precision": ("no", "bf16"), "compile": COMPILE,
-        "missing": MISSING}
+        "missing": MISSING, "hold_out": HOLD_OUT}
 
     output_dir: str
     model: str = "parseq_nano"
@@ -215,7 +217,8 @@ class PretrainConfig(Settings):
     words: tuple[str, ...] = ()  # stored words, pairs or single ones, of which none tests hold too
     missing: str = "error"  # or "left_out": sets of words that are not there, by name
     words_share: float = 0.5  # of a batch, where there are words; the others are generated
-    validation: float = 0.1  # share of the pairs among words held out, whole scenes, to choose by
+    validation: float = 0.1  # share of the stored words held out, to choose the weights by
+    hold_out: str = "scenes"  # of the pairs among them; or "words": any, at random
     augment: float = 0.0  # strength of kdltr.train.augment, on the device
     seed: int = 42
     workers: int = 1  # rendering processes; shards need none
@@ -242,8 +245,10 @@ class PretrainConfig(Settings):
         self._at_least(0, "augment", "workers", "seed", "data_seed", "learning_rate", "clip",
                        "weight_decay")
         self._require("warmup", 0 <= self.warmup <= 1, "in [0, 1]")
-        self._require("words_share", 0 < self.words_share < 1, "between 0 and 1")
+        self._require("words_share", 0 < self.words_share <= 1, "above 0, and at most 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
+        self._require("validation", self.validation > 0 or self.words_share < 1,
+                      "above 0 where all words are stored ones")
         self._above_0("minutes", "checkpoint_minutes")
         made = {name: getattr(self, name) for name in ("split", "data_seed", "effects")}
         own = {field.name: field.default for field in dataclasses.fields(self)}

@@ -1,0 +1,178 @@
+"""Lines that look like handwriting: common words in script faces, with jitter, slant, paper, ink.
+
+They are no handwriting: a letter of a face has one shape, however it leans and wavers. A line is a
+pure function of (seed, split, index), and each split of `kdltr.generator.fonts.HANDS` has faces of
+its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from kdltr.data.iam import IamLines
+from kdltr.data.lines import SEPARATOR, placed, small
+from kdltr.data.lmdb import PairedWords, Words, write_pairs, write_words
+from kdltr.data.records import Word
+from kdltr.files import optional, place
+from kdltr.generator import fonts, surface
+from kdltr.generator.generated import write_generated
+from kdltr.generator.words import TEMPER, vocabulary
+from kdltr.messages import nearest
+
+cv2 = optional("cv2", "generate")
+
+LINES_VERSION = 1  # raise it whenever the bytes of any line change
+LONGEST = 39  # characters of a label
+SIZE = 64  # pixels of the face, before it is placed on a canvas
+_STREAM = 200  # keeps the lines apart from what other modules make with the same seed
+_MARKS = ",.,.,.;:!?"
+
+
+class GeneratedLines:
+    """Lines of a split: `len(self)`, `self[i]` is a `Word` whose label has | between words.
+
+    Args:
+        split: of `kdltr.generator.fonts.HANDS`.
+        n: how many.
+        seed: at least 0.
+
+    Raises:
+        ValueError: an unknown split, a negative seed or fewer lines than one.
+    """
+
+    def __init__(self, split: str, n: int, seed: int) -> None:
+        if split not in fonts.HANDS:
+            raise ValueError(f"expected a split, found {split!r}{nearest(split, fonts.HANDS)}")
+        if n < 1 or seed < 0:
+            raise ValueError(f"expected n >= 1 and seed >= 0, found n={n}, seed={seed}")
+        self.split, self.n, self.seed = split, n, seed
+
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}({self.split!r}, {self.n}, seed={self.seed}), version "
+                f"{LINES_VERSION}")
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> Word:
+        return draw_line(self.split, range(self.n)[index], self.seed)
+
+
+def draw_line(split: str, index: int, seed: int) -> Word:
+    """Line `index` of a split: (H, W, 3) uint8, about 100 pixels high, and its label."""
+    stream = _STREAM + list(fonts.HANDS).index(split)
+    rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, stream, index))))
+    tokens = draw_tokens(rng)
+    text = ""
+    for token in tokens:  # a mark stands at its word
+        text += token if token in _MARKS or not text else f" {token}"
+    ink = _slanted(_written(text, fonts.draw_hand(rng, split), rng), rng)
+    return Word(_on_paper(ink, rng), SEPARATOR.join(tokens))
+
+
+def draw_tokens(rng: np.random.Generator) -> list[str]:
+    """Two to six words as often as they come in texts, some numbers, and marks between them."""
+    words, cumulative = _by_frequency()
+    tokens: list[str] = []
+    for place in range(int(rng.integers(2, 7))):
+        word = words[int(np.searchsorted(cumulative, rng.random(), side="right"))]
+        if rng.random() < 0.04:
+            word = str(int(rng.integers(1, 2000)))
+        elif rng.random() < (0.1 if place else 0.5):
+            word = word.capitalize()
+        mark = [_MARKS[int(rng.integers(len(_MARKS)))]] if rng.random() < 0.15 else []
+        if len(SEPARATOR.join([*tokens, word, *mark])) > LONGEST:
+            break
+        tokens += [word, *mark]
+    return tokens
+
+
+@functools.cache
+def _by_frequency() -> tuple[tuple[str, ...], np.ndarray]:
+    """The vocabulary, and cumulative weights as in texts: single words are drawn more evenly."""
+    words, cumulative = vocabulary()
+    weights = np.cumsum(np.diff(cumulative, prepend=0.0) ** (1 / TEMPER))
+    return words, weights / weights[-1]
+
+
+def _written(text: str, face: fonts.Face, rng: np.random.Generator) -> np.ndarray:
+    """Coverage (H, W) uint8 of a line: letters a little apart in size, place and distance."""
+    tracking, gap = SIZE * rng.uniform(-0.02, 0.06), SIZE * rng.uniform(0.1, 0.45)
+    waver, reach = SIZE * rng.uniform(0, 0.025), SIZE * rng.uniform(0, 0.05)  # of the baseline
+    length, phase = SIZE * rng.uniform(4, 20), rng.uniform(0, 2 * math.pi)
+    image = Image.new("L", (SIZE * (len(text) + 2), 3 * SIZE))
+    pen, x = ImageDraw.Draw(image), float(SIZE)
+    for character in text:
+        font = fonts.font(face.path, SIZE + 2 * int(rng.integers(-1, 2)))
+        y = 1.7 * SIZE + reach * math.sin(2 * math.pi * x / length + phase)
+        pen.text((x, y + waver * rng.standard_normal()), character, 255, font, anchor="ls")
+        x += font.getlength(character) + tracking
+        x += gap * rng.uniform(0.7, 1.3) if character == " " else 0.02 * SIZE * rng.standard_normal()
+    return np.asarray(image.crop(image.getbbox()))
+
+
+def _slanted(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The line leaning, wider or narrower, and by a thicker or thinner pen; with room around it."""
+    kind = rng.random()
+    if kind < 0.35:
+        ink = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
+    elif kind < 0.5 and (ink > 127).mean() > 0.15:  # heavy enough to lose some
+        ink = cv2.erode(ink, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+    height, width = ink.shape
+    lean, widen = rng.uniform(-0.15, 0.35), math.exp(rng.uniform(-0.2, 0.2))
+    before, above, after, below = rng.uniform(0.05, 0.25, 4) * SIZE
+    shear = np.array([[widen, -lean, before + max(lean, 0) * height], [0, 1, above]])
+    size = widen * width + abs(lean) * height + before + after, height + above + below
+    return cv2.warpAffine(ink, shear, [math.ceil(side) for side in size])
+
+
+def _on_paper(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Grey ink on white or nearly white paper, which may be ruled: (H, W, 3) uint8."""
+    paper = np.full(3, rng.uniform(225, 252), np.float32)
+    pixels = surface.background(rng, paper, *ink.shape)
+    cover = ink[:, :, None] * np.float32(rng.uniform(0.85, 1.0) / 255)
+    pixels += cover * (np.float32(rng.uniform(15, 110)) - pixels)
+    return np.clip(pixels.mean(axis=2, keepdims=True) + np.zeros(3), 0, 255).astype(np.uint8)
+
+
+def write_lines(
+    path: str | os.PathLike, lines: GeneratedLines | IamLines, size: tuple[int, int],
+    scale: int = 1, level: float = 0.0, seed: int = 0,
+) -> Path:
+    """Write lines on canvases as an LMDB, unless it is there, complete and made of the same.
+
+    Args:
+        path: of the LMDB.
+        lines: generated ones, or IAM's.
+        size: (H, W) of the canvas, what the teacher reads.
+        scale: above 1 the LMDB holds pairs, whose LR image is smaller by it; else single images.
+        level, seed: of `kdltr.data.lines.small`, for LR images.
+
+    Returns:
+        The folder.
+    """
+    folder = place(path)
+    settings = {"lines": repr(lines), "size": list(size), "scale": scale, "level": level,
+                "seed": seed}
+    images = ((placed(line.image, size), line.label) for line in _each(lines))
+    if scale == 1:
+        layout, write = Words, partial(write_words, records=images)
+    else:
+        pairs = ((hr, small(hr, scale, level, seed, index), label)
+                 for index, (hr, label) in enumerate(images))
+        layout, write = PairedWords, partial(write_pairs, records=pairs)
+    write_generated(folder, settings, len(lines), layout, write)
+    return folder
+
+
+def _each(lines: GeneratedLines | IamLines) -> Iterator[Word]:
+    cv2.setNumThreads(1)
+    return (lines[index] for index in range(len(lines)))
