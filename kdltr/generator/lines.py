@@ -82,11 +82,11 @@ def draw_tokens(rng: np.random.Generator) -> list[str]:
     """Two to six words as often as they come in texts, some numbers, and marks between them."""
     words, cumulative = _by_frequency()
     tokens: list[str] = []
-    for place in range(int(rng.integers(2, 7))):
+    for count in range(int(rng.integers(2, 7))):
         word = words[int(np.searchsorted(cumulative, rng.random(), side="right"))]
         if rng.random() < 0.04:
             word = str(int(rng.integers(1, 2000)))
-        elif rng.random() < (0.1 if place else 0.5):
+        elif rng.random() < (0.1 if count else 0.5):
             word = word.capitalize()
         mark = [_MARKS[int(rng.integers(len(_MARKS)))]] if rng.random() < 0.15 else []
         if len(SEPARATOR.join([*tokens, word, *mark])) > LONGEST:
@@ -114,8 +114,9 @@ def _written(text: str, face: fonts.Face, rng: np.random.Generator) -> np.ndarra
         font = fonts.font(face.path, SIZE + 2 * int(rng.integers(-1, 2)))
         y = 1.7 * SIZE + reach * math.sin(2 * math.pi * x / length + phase)
         pen.text((x, y + waver * rng.standard_normal()), character, 255, font, anchor="ls")
+        between = character == " "
+        x += gap * rng.uniform(0.7, 1.3) if between else 0.02 * SIZE * rng.standard_normal()
         x += font.getlength(character) + tracking
-        x += gap * rng.uniform(0.7, 1.3) if character == " " else 0.02 * SIZE * rng.standard_normal()
     return np.asarray(image.crop(image.getbbox()))
 
 
