@@ -148,7 +148,9 @@ def write_lines(
     path: str | os.PathLike, lines: GeneratedLines | IamLines, size: tuple[int, int],
     scale: int = 1, level: float = 0.0, seed: int = 0,
 ) -> Path:
-    """Write lines on canvases as an LMDB, unless it is there, complete and made of the same.
+    """Write lines on canvases as an LMDB; of generated ones unless it is there, made of the same.
+
+    IAM's are written anew each time, and nothing beside them says that they were generated.
 
     Args:
         path: of the LMDB.
@@ -161,8 +163,6 @@ def write_lines(
         The folder.
     """
     folder = place(path)
-    settings = {"lines": repr(lines), "size": list(size), "scale": scale, "level": level,
-                "seed": seed}
     images = ((placed(line.image, size), line.label) for line in _each(lines))
     if scale == 1:
         layout, write = Words, partial(write_words, records=images)
@@ -170,7 +170,12 @@ def write_lines(
         pairs = ((hr, small(hr, scale, level, seed, index), label)
                  for index, (hr, label) in enumerate(images))
         layout, write = PairedWords, partial(write_pairs, records=pairs)
-    write_generated(folder, settings, len(lines), layout, write)
+    if isinstance(lines, GeneratedLines):
+        settings = {"lines": repr(lines), "size": list(size), "scale": scale, "level": level,
+                    "seed": seed}
+        write_generated(folder, settings, len(lines), layout, write)
+    else:
+        write(folder)
     return folder
 
 
