@@ -25,8 +25,8 @@ BIN := $(VENV)/bin
 # Several processes share the cores there; the workflow sets the threads of each run itself.
 test verify notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help venv quick small textzoom paper cpu gpu handwriting bench test verify lab report publish \
-	notebooks clean distclean
+.PHONY: help venv quick small textzoom paper cpu gpu handwriting bench test verify lab report \
+	publish notebooks clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## this list
