@@ -79,10 +79,14 @@ def draw_line(split: str, index: int, seed: int) -> Word:
 
 
 def draw_tokens(rng: np.random.Generator) -> list[str]:
-    """Two to six words as often as they come in texts, some numbers, and marks between them."""
+    """Words as often as they come in texts, some numbers, and marks, until the line is full.
+
+    One line in ten ends a paragraph, and is shorter.
+    """
     words, cumulative = _by_frequency()
+    most = int(rng.integers(1, 5)) if rng.random() < 0.1 else LONGEST
     tokens: list[str] = []
-    for count in range(int(rng.integers(2, 7))):
+    for count in range(most):
         word = words[int(np.searchsorted(cumulative, rng.random(), side="right"))]
         if rng.random() < 0.04:
             word = str(int(rng.integers(1, 2000)))
