@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -23,7 +24,7 @@ from kdltr.data.lmdb import PairedWords, Words, write_pairs, write_words
 from kdltr.data.records import Word
 from kdltr.files import optional, place
 from kdltr.generator import fonts, surface
-from kdltr.generator.generated import write_generated
+from kdltr.generator.generated import made_from, write_generated
 from kdltr.generator.words import TEMPER, vocabulary
 from kdltr.messages import nearest
 
@@ -149,40 +150,56 @@ def _on_paper(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_lines(
-    path: str | os.PathLike, lines: GeneratedLines | IamLines, size: tuple[int, int],
-    scale: int = 1, level: float = 0.0, seed: int = 0,
+    path: str | os.PathLike, lines: GeneratedLines | IamLines, size: tuple[int, int]
 ) -> Path:
-    """Write lines on canvases as an LMDB; of generated ones unless it is there, made of the same.
+    """Write lines on canvases of `size` (H, W), what the teacher reads, as an LMDB of images.
 
-    IAM's are written anew each time, and nothing beside them says that they were generated.
-
-    Args:
-        path: of the LMDB.
-        lines: generated ones, or IAM's.
-        size: (H, W) of the canvas, what the teacher reads.
-        scale: above 1 the LMDB holds pairs, whose LR image is smaller by it; else single images.
-        level, seed: of `kdltr.data.lines.small`, for LR images.
+    Generated ones are left alone where they are there, made of the same. IAM's are written anew
+    each time, and nothing beside them says that they were generated.
 
     Returns:
         The folder.
     """
-    folder = place(path)
     images = ((placed(line.image, size), line.label) for line in _each(lines))
-    if scale == 1:
-        layout, write = Words, partial(write_words, records=images)
-    else:
-        pairs = ((hr, small(hr, scale, level, seed, index), label)
-                 for index, (hr, label) in enumerate(images))
-        layout, write = PairedWords, partial(write_pairs, records=pairs)
+    made_of = None
     if isinstance(lines, GeneratedLines):
-        settings = {"lines": repr(lines), "size": list(size), "scale": scale, "level": level,
-                    "seed": seed}
-        write_generated(folder, settings, len(lines), layout, write)
+        made_of = {"lines": repr(lines), "size": list(size)}
+    return _write(place(path), made_of, len(lines), Words, partial(write_words, records=images))
+
+
+def write_small(
+    path: str | os.PathLike, sharp: str | os.PathLike, scale: int, level: float, seed: int
+) -> Path:
+    """Write pairs of the lines of `write_lines` and a student's images of them, as an LMDB.
+
+    Args:
+        path: of the LMDB.
+        sharp: of the lines; pairs of generated ones are left alone where they are there.
+        scale, level, seed: of `kdltr.data.lines.small`.
+
+    Returns:
+        The folder.
+    """
+    lines, made_of = Words(sharp), made_from(sharp)
+    if made_of:
+        made_of |= {"scale": scale, "level": level, "seed": seed}
+    pairs = ((line.image, small(line.image, scale, level, seed, index), line.label)
+             for index, line in enumerate(_each(lines)))
+    write = partial(write_pairs, records=pairs)
+    return _write(place(path), made_of, len(lines), PairedWords, write)
+
+
+def _write(
+    folder: Path, made_of: dict[str, Any] | None, n: int, layout: type,
+    write: Callable[[Path], int],
+) -> Path:
+    if made_of:
+        write_generated(folder, made_of, n, layout, write)
     else:
         write(folder)
     return folder
 
 
-def _each(lines: GeneratedLines | IamLines) -> Iterator[Word]:
+def _each(lines: GeneratedLines | IamLines | Words) -> Iterator[Word]:
     cv2.setNumThreads(1)
     return (lines[index] for index in range(len(lines)))

@@ -1,7 +1,5 @@
 """Generated lines of handwriting: a function of (seed, index), hands apart, and stored as asked."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,15 @@ from kdltr.data.images import encode_png
 from kdltr.data.lines import SEPARATOR, placed, small
 from kdltr.data.opening import open_data
 from kdltr.generator import fonts
-from kdltr.generator.generated import is_generated
+from kdltr.generator.generated import is_generated, made_from
 from kdltr.generator.lettering import draw_mask
-from kdltr.generator.lines import LONGEST, GeneratedLines, draw_line, write_lines
+from kdltr.generator.lines import (
+    LONGEST,
+    GeneratedLines,
+    draw_line,
+    write_lines,
+    write_small,
+)
 
 SIZE = (48, 512)
 
@@ -97,15 +101,18 @@ def test_stored_once_and_anew_where_something_differs(tmp_path):
     sharp = write_lines(tmp_path / "sharp", lines, SIZE)
     assert [open_data(sharp)[i].label for i in range(3)] == [lines[i].label for i in range(3)]
     assert np.array_equal(open_data(sharp)[2].image, placed(lines[2].image, SIZE))
-    pairs = write_lines(tmp_path / "pairs", lines, SIZE, 2, 1.0, seed=5)
+    pairs = write_small(tmp_path / "pairs", sharp, 2, 1.0, seed=5)
     written = (pairs / "data.mdb").stat().st_mtime_ns
-    write_lines(pairs, lines, SIZE, 2, 1.0, seed=5)
+    write_lines(sharp, lines, SIZE)
+    write_small(pairs, sharp, 2, 1.0, seed=5)
     assert (pairs / "data.mdb").stat().st_mtime_ns == written
     pair = open_data(pairs)[1]
     assert np.array_equal(pair.lr, small(pair.hr, 2, 1.0, 5, 1))
-    write_lines(pairs, lines, SIZE, 2, 2.0, seed=5)
-    assert json.loads((tmp_path / "pairs.json").read_text())["level"] == 2.0
+    write_small(pairs, sharp, 2, 2.0, seed=5)
+    assert made_from(pairs) == made_from(sharp) | {"scale": 2, "level": 2.0, "seed": 5}
     assert not np.array_equal(open_data(pairs)[1].lr, pair.lr)
+    write_lines(sharp, GeneratedLines("validation", 3, 2), SIZE)
+    assert open_data(write_small(pairs, sharp, 2, 2.0, seed=5))[1].label != pair.label
 
 
 def test_iam_s_lines_are_stored_alike_and_not_called_generated(tmp_path):
@@ -113,9 +120,10 @@ def test_iam_s_lines_are_stored_alike_and_not_called_generated(tmp_path):
     file = tmp_path / "lines/a01/a01-000u/a01-000u-00.png"
     file.parent.mkdir(parents=True)
     file.write_bytes(encode_png(np.full((20, 60, 3), 7, np.uint8)))
-    pairs = write_lines(tmp_path / "pairs", IamLines(tmp_path), SIZE, 2, 1.0)
+    sharp = write_lines(tmp_path / "sharp", IamLines(tmp_path), SIZE)
+    pairs = write_small(tmp_path / "pairs", sharp, 2, 1.0, seed=5)
     assert open_data(pairs)[0].label == "A|MOVE|to|stop" and open_data(pairs)[0].hr.min() == 7
-    assert not is_generated(pairs)
+    assert not is_generated(sharp) and not is_generated(pairs)
 
 
 def test_what_cannot_be_made():

@@ -8,7 +8,7 @@ from kdltr.checkpoint import read_weights, save_weights
 from kdltr.data.lines import SEPARATOR
 from kdltr.data.lmdb import PairedWords
 from kdltr.evaluation.evaluate import score
-from kdltr.generator.lines import GeneratedLines, write_lines
+from kdltr.generator.lines import GeneratedLines, write_lines, write_small
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, PretrainConfig, distill, pretrain
 from kdltr.train.feed import Pictures
@@ -25,9 +25,8 @@ COMMON = {"batch_size": 4, "device": "cpu", "threads": 1, "log_every": 1}
 def written(tmp_path_factory):
     """The folder of 12 sharp lines, of as many pairs at a quarter, and of a teacher's weights."""
     folder = tmp_path_factory.mktemp("lines")
-    lines = GeneratedLines("train", 12, 1)
-    write_lines(folder / "sharp", lines, (48, 512))
-    write_lines(folder / "pairs", lines, (48, 512), 4, 1.0)
+    write_lines(folder / "sharp", GeneratedLines("train", 12, 1), (48, 512))
+    write_small(folder / "pairs", folder / "sharp", 4, 1.0, seed=1)
     torch.manual_seed(0)
     save_weights(create_model("dan_nano", **TOY), folder / "teacher.safetensors", {})
     return folder
