@@ -189,7 +189,7 @@ class DistillConfig(Settings):
 
 @dataclass(frozen=True)
 class PretrainConfig(Settings):
-    """Training a recogniser by cross-entropy on generated words, most often a teacher.
+    """Training a recogniser by cross-entropy on generated or stored words, most often a teacher.
 
     Word ``i`` of the stream is a function of ``data_seed`` and ``i``, so that a run resumes at any
     step and no word is seen twice; shards are shuffled by ``seed`` and epoch.
@@ -216,7 +216,7 @@ class PretrainConfig(Settings):
     effects: tuple[str, ...] = ()  # of kdltr.generator
     words: tuple[str, ...] = ()  # stored words, pairs or single ones, of which none tests hold too
     missing: str = "error"  # or "left_out": sets of words that are not there, by name
-    words_share: float = 0.5  # of a batch, where there are words; the others are generated
+    words_share: float = 0.5  # of a batch, where there are words; the others are generated; 1: none
     validation: float = 0.1  # share of the stored words held out, to choose the weights by
     hold_out: str = "scenes"  # of the pairs among them; or "words": any, at random
     augment: float = 0.0  # strength of kdltr.train.augment, on the device

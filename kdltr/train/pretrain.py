@@ -1,10 +1,10 @@
 """Training a recogniser by its labels alone, on generated words: a teacher, from random weights.
 
 Words are rendered as they are needed, none twice, or come from shards rendered beforehand, in a new
-order every epoch; stored words, of photographs, may come between (`kdltr.train.feed`). A step's
-words, and what augmentation does to them, are a function of the settings and the step, so that a
-run resumes at any step. On a GPU the host waits for the device only where it looks at the loss
-(``log_every``), validates or saves.
+order every epoch; stored words may come between, or be all, as lines are (`kdltr.train.feed`). A
+step's words, and what augmentation does to them, are a function of the settings and the step, so
+that a run resumes at any step. On a GPU the host waits for the device only where it looks at the
+loss (``log_every``), validates or saves.
 """
 
 from __future__ import annotations
