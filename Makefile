@@ -25,13 +25,13 @@ BIN := $(VENV)/bin
 # Several processes share the cores there; the workflow sets the threads of each run itself.
 test verify notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help venv quick small textzoom paper cpu gpu bench test verify lab report publish \
-	notebooks clean distclean
+.PHONY: help venv quick small textzoom paper cpu gpu handwriting bench test verify lab report \
+	publish notebooks clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | \
-		while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+		while IFS='|' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
 	@echo 'Variables: see the first lines of Makefile.'
 
 venv: $(STAMP)  ## the environment alone, from constraints.txt
@@ -67,6 +67,9 @@ cpu: $(STAMP)  ## the small PARSeq for photographs, about an hour on two cores (
 gpu: $(STAMP)  ## teachers and students of full size on a GPU (params/gpu); MINUTES=12: a time box
 	@$(BIN)/kdltr run gpu $(if $(MINUTES),--minutes $(MINUTES) --out $(OUT),--cores $(CORES) \
 		-- $(SNAKEMAKE))
+
+handwriting: $(STAMP)  ## lines of handwriting and a small DAN, about an hour on two cores
+	@$(BIN)/kdltr run handwriting --cores $(CORES) -- $(SNAKEMAKE)
 
 bench: $(STAMP)  ## speed, memory, counts, at the published sizes too: results/bench/report.html
 	@$(BIN)/kdltr run bench --cores $(CORES) -- $(SNAKEMAKE)

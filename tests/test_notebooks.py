@@ -129,7 +129,7 @@ def test_every_parameter_file_is_read_by_a_run():
     assert there == read_by_some
 
 
-@pytest.mark.parametrize("profile", ["quick", "paper", "ci"])
+@pytest.mark.parametrize("profile", ["quick", "paper", "ci", "handwriting", "iam"])
 def test_fine_tuning_differs_from_distillation_in_the_losses_alone(profile):
     pairs = [(name, name.replace("finetune", "distill")) for known, name in RUNS
              if known == profile and name.startswith("finetune")]

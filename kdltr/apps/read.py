@@ -18,6 +18,7 @@ from kdltr.apps.drawing import drawn
 from kdltr.apps.photograph import BATCH, PhotographReader, Word, read_resized
 from kdltr.charset import Reading
 from kdltr.data.images import read_image, resize
+from kdltr.data.lines import placed
 from kdltr.data.records import ImageError
 from kdltr.files import atomic_path
 from kdltr.models import Recogniser
@@ -32,14 +33,16 @@ def read_files(
 ) -> Iterator[tuple[str, Reading | ImageError]]:
     """Each path with its reading, or with the error that kept its image from being read, in order.
 
-    Images are resized to the model's input (Pillow bicubic), whatever their size.
+    Images are resized to the model's input (Pillow bicubic), whatever their size; of a recogniser
+    of lines they are placed on it (`kdltr.data.lines.placed`).
     """
+    fit = placed if model.lines else resize
     for start in range(0, len(paths), batch_size):
         chunk = [os.fspath(path) for path in paths[start : start + batch_size]]
         found: list[np.ndarray | ImageError] = []
         for path in chunk:
             try:
-                found.append(resize(read_image(path), model.image_size))
+                found.append(fit(read_image(path), model.image_size))
             except ImageError as error:
                 found.append(error)
         images = [array for array in found if isinstance(array, np.ndarray)]

@@ -121,6 +121,7 @@ class UpsampleBicubic(Recogniser):
         self.teacher = teacher
         self.name = f"{teacher.name}_bicubic"
         self.charset, self.steps = teacher.charset, teacher.steps
+        self.longest, self.lines = teacher.longest, teacher.lines
         self.decoding, self.frames = teacher.decoding, teacher.frames
         self.semantic_width = teacher.semantic_width
         self.without_gradient = tuple(f"teacher.{part}" for part in teacher.without_gradient)

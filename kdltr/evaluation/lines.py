@@ -6,14 +6,18 @@ the set, not means over lines, and can exceed 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from functools import reduce
 from typing import Self
 
+import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-SEPARATOR = "|"  # between words, as in IAM's labels, where punctuation is a word of its own
+from kdltr.data.lines import SEPARATOR
+from kdltr.evaluation.bootstrap import Estimate, estimate, resampled_sums
+
+PUBLISHED_WER = 80.0  # percent, near which KD-LTR's teacher reads IAM's lines after bicubic
 
 
 @dataclass(frozen=True)
@@ -109,3 +113,46 @@ def error_rates(
     each = (line_errors(label, reading, case_sensitive, separator_counts)
             for label, reading in zip(labels, readings, strict=True))
     return reduce(LineErrors.__add__, each, LineErrors())
+
+
+def estimates(
+    errors: Sequence[LineErrors], others: Sequence[LineErrors] | None = None
+) -> dict[str, Estimate]:
+    """WER and CER in percent, with 95 % intervals by resampling the lines.
+
+    Args:
+        errors: of each line.
+        others: of the same lines by another method: then by how many points the first's rates are
+            lower than its, in resamples of the same lines.
+
+    Raises:
+        ValueError: no lines, or not as many others.
+    """
+    if not errors or (others is not None and len(others) != len(errors)):
+        raise ValueError(f"expected errors of one line at least, and as many of another method; "
+                         f"found {len(errors)} and {len(errors if others is None else others)}")
+    columns = np.array([astuple(line) for line in errors], float)  # (M, 6)
+    rates = _rates(columns.sum(0)), _rates(resampled_sums(columns))
+    if others is None:
+        return {name: estimate(float(rates[0][name]), rates[1][name]) for name in rates[0]}
+    columns = np.array([astuple(line) for line in others], float)
+    other = _rates(columns.sum(0)), _rates(resampled_sums(columns))  # the same resamples: one seed
+    return {name: estimate(float(other[0][name] - rates[0][name]), other[1][name] - rates[1][name],
+                           -np.inf) for name in rates[0]}
+
+
+def _rates(sums: np.ndarray) -> dict[str, np.ndarray]:
+    """WER and CER in percent of sums (…, 6) of what `LineErrors` counts."""
+    _, _, character_errors, characters, word_errors, words = np.moveaxis(sums, -1, 0)
+    return {"WER": 100 * word_errors / words, "CER": 100 * character_errors / characters}
+
+
+def level_near(wers: Mapping[float, float], wanted: float = PUBLISHED_WER) -> float:
+    """The level of degradation at which the WER is nearest to `wanted`, the mildest of equals.
+
+    Raises:
+        ValueError: no levels.
+    """
+    if not wers:
+        raise ValueError("expected word error rates by level, found none; give levels to try")
+    return min(sorted(wers), key=lambda level: abs(wers[level] - wanted))

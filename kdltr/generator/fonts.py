@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from PIL import ImageFont
@@ -64,6 +66,29 @@ _FAMILIES = (
      ASCII),
 )
 
+# Of handwriting, whatever a line of IAM's holds. Each split has hands of its own, printed ones and
+# joined ones, so that no line is read that a recogniser has learned the hand of.
+HANDS = {
+    "train": (
+        ("fontpkg-caveat", "Caveat", "Caveat[wght].ttf", ("",), ASCII),
+        ("fontpkg-dancing-script", "Dancing Script", "DancingScript[wght].ttf", ("",), ASCII),
+        ("fontpkg-kalam", "Kalam", "Kalam-{}.ttf", ("Bold", "Light", "Regular"), ASCII),
+        ("fontpkg-lobster", "Lobster", "Lobster-Regular.ttf", ("",), ASCII),
+        ("fontpkg-oleo-script", "Oleo Script", "OleoScript-{}.ttf", ("Bold", "Regular"), ASCII),
+        ("fontpkg-pacifico", "Pacifico", "Pacifico-Regular.ttf", ("",), ASCII),
+        ("fontpkg-shadows-into-light", "Shadows Into Light", "ShadowsIntoLight.ttf", ("",), ASCII),
+        ("fontpkg-zeyada", "Zeyada", "Zeyada.ttf", ("",), ASCII),
+    ),
+    "validation": (
+        ("fontpkg-delius", "Delius", "Delius-Regular.ttf", ("",), ASCII),
+        ("fontpkg-yellowtail", "Yellowtail", "Yellowtail-Regular.ttf", ("",), ASCII),
+    ),
+    "test": (
+        ("fontpkg-indie-flower", "Indie Flower", "IndieFlower-Regular.ttf", ("",), ASCII),
+        ("fontpkg-satisfy", "Satisfy", "Satisfy-Regular.ttf", ("",), ASCII),
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Face:
@@ -86,13 +111,23 @@ class Face:
 
 @functools.cache
 def faces() -> tuple[Face, ...]:
-    """All faces, ordered by family and file name (never by where they are installed).
+    """All faces of type, ordered by family and file name (never by where they are installed).
 
     Raises ``MissingExtra`` when one of the font packages is missing, ``RuntimeError`` when it is of
     another version.
     """
+    return _found(_FAMILIES)
+
+
+@functools.cache
+def hands(split: str) -> tuple[tuple[Face, ...], ...]:
+    """The faces of `HANDS` that a split is written in, by family; errors as `faces`."""
+    return _by_family(_found(HANDS[split]))
+
+
+def _found(families: tuple[tuple, ...]) -> tuple[Face, ...]:
     found = []
-    for package, family, pattern, names, characters in _FAMILIES:
+    for package, family, pattern, names, characters in families:
         wanted = {pattern.format(name) for name in names}
         try:
             files = importlib.metadata.distribution(package).files or []
@@ -115,21 +150,28 @@ def faces() -> tuple[Face, ...]:
 @functools.cache
 def families(held_out: bool) -> tuple[tuple[Face, ...], ...]:
     """The faces grouped by family: those kept for testing, or those used everywhere."""
-    groups: dict[str, list[Face]] = {}
-    for face in faces():
-        if (face.family in HELD_OUT) == held_out:
-            groups.setdefault(face.family, []).append(face)
-    return tuple(tuple(group) for group in groups.values())
+    return _by_family(face for face in faces() if (face.family in HELD_OUT) == held_out)
+
+
+def _by_family(chosen: Iterable[Face]) -> tuple[tuple[Face, ...], ...]:
+    return tuple(tuple(group) for _, group in groupby(chosen, lambda face: face.family))
 
 
 def draw_face(rng: np.random.Generator, word: str, held_out: bool) -> Face:
     """A face that can write ``word``: first a family, so that large ones do not dominate."""
-    groups = families(held_out)
     while True:
-        group = groups[int(rng.integers(len(groups)))]
-        face = group[int(rng.integers(len(group)))]
+        face = _pick(rng, _pick(rng, families(held_out)))
         if face.can_write(word):
             return face
+
+
+def draw_hand(rng: np.random.Generator, split: str) -> Face:
+    """A face of a split of `HANDS`: first a family, as `draw_face`."""
+    return _pick(rng, _pick(rng, hands(split)))
+
+
+def _pick(rng: np.random.Generator, options: tuple):
+    return options[int(rng.integers(len(options)))]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -56,6 +56,12 @@ def is_generated(path: str | os.PathLike) -> bool:
     return _record(Path(path)).is_file() or is_shards(path)
 
 
+def made_from(path: str | os.PathLike) -> dict[str, Any] | None:
+    """All that the bytes of an LMDB of `write_generated` depend on; None of other data."""
+    record = _record(Path(path))
+    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+
+
 def _record(folder: Path) -> Path:
     return folder.with_name(folder.name + ".json")
 

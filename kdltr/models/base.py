@@ -12,7 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from kdltr.charset import Charset, Reading
+from kdltr.charset import MAX_LENGTH, Charset, Reading
 from kdltr.checkpoint import load_weights
 from kdltr.models.output import ModelOutput
 
@@ -28,6 +28,8 @@ class Recogniser(nn.Module):
         charset: what it reads.
         image_size: (H, W) in pixels.
         semantic_width: E of ``ModelOutput.semantic``; the contrastive projector needs it.
+        longest: characters at most of what it reads.
+        lines: it reads lines of several words, by which its errors are counted.
         steps: T of its training targets, None if that is the batch's longest word + 1.
         decoding: how its logits are read. "attention": a class a character up to the end token,
             class 0. "ctc": a class a frame; class 0 is the blank, and repeats are one character.
@@ -39,6 +41,8 @@ class Recogniser(nn.Module):
     charset: Charset
     image_size: tuple[int, int]
     semantic_width: int
+    longest: int = MAX_LENGTH
+    lines: bool = False
     steps: int | None = None
     decoding: str = "attention"
     frames: int | None = None

@@ -118,6 +118,7 @@ class DAN(Recogniser):
         super().__init__()
         self.name, self.config = name, config
         self.charset, self.max_steps = config.charset, config.max_steps
+        self.longest, self.lines = config.max_steps - 1, config.lines
         sizes, widths = map_sizes(config), [*config.widths]
         self.image_size = tuple(side // config.scale for side in config.image_size)
         taken = config.collected()

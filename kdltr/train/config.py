@@ -100,6 +100,7 @@ class DistillConfig(Settings):
     student: str = "parseq_ltr"
     student_weights: str | None = None  # what it starts from; None: from the teacher, see start
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models
+    student_model: dict[str, Any] = field(default_factory=dict)  # and for the student alone
     # "lr", or "upsampled": the teacher's architecture, on the LR image enlarged (bicubic).
     student_input: str = "lr"
     # Or "fitted": what depends on the resolution fitted to the teacher's; or "random": all of it.
@@ -144,8 +145,8 @@ class DistillConfig(Settings):
         for name in (*PARTS, "selection_data"):
             object.__setattr__(self, name, several(getattr(self, name)))
         check_fields(self)
-        for name in (self.teacher, self.student):
-            check_sizes(name, self.model)
+        check_sizes(self.teacher, self.model)
+        check_sizes(self.student, self.model | self.student_model)
         self._at_least(1, "epochs", "batch_size", "accumulate", "validate_every", "log_every",
                        "checkpoint_every", "decay_every", "steps_per_epoch")
         self._at_least(0, "seed", "learning_rate", "new_learning_rate", "clip", "teacher_budget")
@@ -187,7 +188,7 @@ class DistillConfig(Settings):
 
 @dataclass(frozen=True)
 class PretrainConfig(Settings):
-    """Training a recogniser by cross-entropy on generated words, most often a teacher.
+    """Training a recogniser by cross-entropy on generated or stored words, most often a teacher.
 
     Word ``i`` of the stream is a function of ``data_seed`` and ``i``, so that a run resumes at any
     step and no word is seen twice; shards are shuffled by ``seed`` and epoch.
@@ -195,7 +196,7 @@ class PretrainConfig(Settings):
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
         "image": ("hr", "lr"), "precision": ("no", "bf16"), "compile": COMPILE,
-        "missing": MISSING}
+        "missing": MISSING, "hold_out": HOLD_OUT}
 
     output_dir: str
     model: str = "parseq_nano"
@@ -214,8 +215,9 @@ class PretrainConfig(Settings):
     effects: tuple[str, ...] = ()  # of kdltr.generator
     words: tuple[str, ...] = ()  # stored words, pairs or single ones, of which none tests hold too
     missing: str = "error"  # or "left_out": sets of words that are not there, by name
-    words_share: float = 0.5  # of a batch, where there are words; the others are generated
-    validation: float = 0.1  # share of the pairs among words held out, whole scenes, to choose by
+    words_share: float = 0.5  # of a batch, where there are words; the others are generated; 1: none
+    validation: float = 0.1  # share of the stored words held out, to choose the weights by
+    hold_out: str = "scenes"  # of the pairs among them; or "words": any, at random
     augment: float = 0.0  # strength of kdltr.train.augment, on the device
     seed: int = 42
     workers: Workers = 1  # rendering processes; shards need none
@@ -241,8 +243,10 @@ class PretrainConfig(Settings):
                        "validation_words")
         self._at_least(0, "augment", "seed", "data_seed", "learning_rate", "clip", "weight_decay")
         self._require("warmup", 0 <= self.warmup <= 1, "in [0, 1]")
-        self._require("words_share", 0 < self.words_share < 1, "between 0 and 1")
+        self._require("words_share", 0 < self.words_share <= 1, "above 0, and at most 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
+        self._require("validation", self.validation > 0 or self.words_share < 1,
+                      "above 0 where all words are stored ones")
         self._above_0("minutes", "checkpoint_minutes")
         made = {name: getattr(self, name) for name in ("split", "data_seed", "effects")}
         own = {field.name: field.default for field in dataclasses.fields(self)}

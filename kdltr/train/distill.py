@@ -75,7 +75,7 @@ def distill(
     settings = config.to_dict()
     if models:  # what was trained, not what the settings would have built
         settings |= {"teacher": teacher.name, "teacher_weights": None, "student": student.name,
-                     "model": {}}
+                     "model": {}, "student_model": {}}
     criterion = build_criterion(config, student)
     torch.manual_seed(config.seed + 1 + rank)  # dropout differs from process to process
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ class Pictures:
     def __init__(self, config: PretrainConfig, model: Recogniser, pin: bool = False) -> None:
         self.config, self.size, self.pin = config, tuple(model.image_size), pin
         self.shards, self.stored, self.generated = None, None, config.batch_size
-        self.source = source(config.split, config.data_seed, config.effects)
+        self.source: dict[str, Any] = source(config.split, config.data_seed, config.effects)
         if config.shards:
             self.shards = Shards(config.shards)
             self.shards.check_sizes(**{config.image: self.size})
@@ -59,9 +59,11 @@ class Pictures:
         if config.words:
             self.stored, self.unseen, sets = stored_words(config, model)
             self.source = self.source | {"sets": sets}
-            # Of a batch at least one is stored, and one is generated.
+            # Of a batch at least one is stored, and one is generated, unless all are stored.
             few = min(max(1, round(config.batch_size * config.words_share)), config.batch_size - 1)
-            self.generated = config.batch_size - few
+            self.generated = config.batch_size - few if config.words_share < 1 else 0
+            if not self.generated:
+                self.source = {"sets": sets}
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Those of the steps from ``first`` on."""
@@ -85,6 +87,9 @@ class Pictures:
 
     def _made(self, first: int) -> Iterator[Batch]:
         """The generated words of the steps from ``first`` on."""
+        if not self.generated:
+            none = torch.empty(0, 3, *self.size, dtype=torch.uint8)
+            return repeat((none, []), self.config.steps - first)
         if self.shards is None:
             return (self._there(*batch) for batch in self._rendered(first))
         n, size, seed = len(self.shards), self.generated, self.config.seed

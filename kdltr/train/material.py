@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdltr.charset import MAX_LENGTH
 from kdltr.data.hashes import portable
 from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
 from kdltr.data.opening import open_data, open_pairs, open_words
@@ -66,10 +65,10 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
         left = apart_from_tests(sets, found)
         pairs, part = pairs.subset(left), part[left]
     kept, words, report = select_labels(pairs.words, student.charset, config.labels,
-                                        frames=student.frames)
+                                        student.longest, student.frames)
     # ABINet's published targets turn an unknown character into an end token; PARSeq's raise.
     unknown = "end" if config.labels == "published" and student.steps else "error"
-    labels, lengths = student.charset.encode(words, MAX_LENGTH + 1, unknown)
+    labels, lengths = student.charset.encode(words, student.longest + 1, unknown)
     kept = torch.tensor(kept)
     part = part[kept]
     n = int((part == 0).sum())  # of ``data``, which comes first
@@ -88,7 +87,8 @@ def stored_words(
     """The stored words that a teacher's training takes: to learn from, held out, and their sets.
 
     Words that test sets hold too, and those that `model` cannot be taught (`select_labels`), are
-    left out. What is held out are scenes of the pairs; single words are all learned from.
+    left out. What is held out are scenes of the pairs, and single words are all learned from; or it
+    is any of all.
 
     Raises:
         kdltr.data.DataError: missing or damaged data, or a test set.
@@ -100,9 +100,12 @@ def stored_words(
     paired = sum(len(one) for one in sets if isinstance(one[0], Pair))  # they come first
     left = apart_from_tests(sets, found)
     kept, words, _ = select_labels([pairs.words[i] for i in left], model.charset, "filtered",
-                                   frames=model.frames)
+                                   model.longest, model.frames)
     chosen = left[kept]
     pairs = WordPairs(pairs.hr[chosen], pairs.lr[chosen], words)
+    if config.hold_out == "words":
+        train, held_out = split(len(pairs), config.validation, config.seed)
+        return pairs.subset(train), pairs.subset(held_out), found
     n = int((chosen < paired).sum())
     train, held_out = split_scenes(scenes(pairs.subset(range(n))), config.validation,
                                    config.seed) if n else (torch.arange(0), torch.arange(0))

@@ -67,14 +67,15 @@ def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
     teacher = create_model(config.teacher, None if weights == RANDOM else weights, **config.model)
     upsampled = config.student_input == "upsampled"
     name, own = config.teacher if upsampled else config.student, config.student_weights
-    student = create_model(name, own, **config.model)
+    sizes = config.model | ({} if upsampled else config.student_model)
+    student = create_model(name, own, **sizes)
     if not own and config.start != "random":
         if upsampled:  # the same network: all of it
             student.load_state_dict(teacher.state_dict())
         else:
             student.init_from_teacher(teacher)
     if upsampled:
-        small = create_model(config.student, **config.model).image_size
+        small = create_model(config.student, **config.model | config.student_model).image_size
         student = UpsampleBicubic(student, small)
     return teacher, student
 

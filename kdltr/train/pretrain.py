@@ -1,10 +1,10 @@
 """Training a recogniser by its labels alone, on generated words: a teacher, from random weights.
 
 Words are rendered as they are needed, none twice, or come from shards rendered beforehand, in a new
-order every epoch; stored words, of photographs, may come between (`kdltr.train.feed`). A step's
-words, and what augmentation does to them, are a function of the settings and the step, so that a
-run resumes at any step. On a GPU the host waits for the device only where it looks at the loss
-(``log_every``), validates or saves.
+order every epoch; stored words may come between, or be all, as lines are (`kdltr.train.feed`). A
+step's words, and what augmentation does to them, are a function of the settings and the step, so
+that a run resumes at any step. On a GPU the host waits for the device only where it looks at the
+loss (``log_every``), validates or saves.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from kdltr.train.engine import sent, start_engine
 from kdltr.train.feed import Pictures
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
+from kdltr.train.selection import chosen_by
 from kdltr.train.state import RunState
 from kdltr.train.watch import LossWatch
 
@@ -148,16 +149,18 @@ def _validate(
 ) -> dict[str, Any]:
     """Score the teacher on words it never sees; keep the best weights."""
     scores = evaluate(model, held_out)
+    accuracy = chosen_by(model, scores)
     history.add({
-        "step": step, "n": scores.n, "correct": scores.correct, "accuracy": scores.accuracy,
+        "step": step, "n": scores.n, "correct": scores.correct, "accuracy": accuracy,
     })
     history.save()
-    log.info("step %d: %d of %d held-out words right", step, scores.correct, scores.n)
-    if scores.accuracy <= best.get("score", -1.0):
+    log.info("step %d: %d of %d held-out words right, accuracy %.3f", step, scores.correct,
+             scores.n, accuracy)
+    if best and accuracy <= best["score"]:
         return best
-    metadata = {"model": model.name, "step": step, "accuracy": scores.accuracy}
+    metadata = {"model": model.name, "step": step, "accuracy": accuracy}
     save_weights(model, run / "best.safetensors", metadata)
-    return {"step": step, "score": scores.accuracy}
+    return {"step": step, "score": accuracy}
 
 
 def _seed(config: PretrainConfig, step: int) -> int:

@@ -15,6 +15,7 @@ from kdltr.apps.read import read_files
 from kdltr.charset import Reading
 from kdltr.checkpoint import save_weights
 from kdltr.data.images import read_image, resize
+from kdltr.data.lines import placed
 from kdltr.models import create_model
 from kdltr.models.weights import load_recogniser
 
@@ -62,6 +63,18 @@ def test_text_and_confidence_in_the_order_given(capsys, checkpoint, images):
     path, text, confidence = lines[0].split("\t")
     assert (path, text) == (str(images[0]), said[1]["text"])
     assert confidence == f"{said[1]['confidence']:.3f}"
+
+
+def test_lines_are_placed_and_words_resized(images):
+    toy = {"widths": (16,) * 5, "blocks": (1,) * 5, "row_width": 16, "image_size": (48, 128)}
+    for lines, fit in ((True, placed), (False, resize)):
+        model = create_model("dan_nano", **toy).eval()
+        model.lines, seen = lines, []
+        model.read = lambda batch, seen=seen: seen.extend(batch) or [Reading("", 1.0)] * len(batch)
+        list(read_files(model, images))
+        for file, image in zip(images, seen, strict=True):
+            expected = torch.from_numpy(fit(read_image(file), (48, 128)).copy()) / 255
+            assert torch.equal(image.permute(1, 2, 0), expected)
 
 
 def test_bad_images_are_said_and_the_others_read(capsys, checkpoint, images, tmp_path):

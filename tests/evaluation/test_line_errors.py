@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from kdltr.evaluation.lines import LineErrors, error_rates, line_errors
+from kdltr.evaluation.lines import LineErrors, error_rates, estimates, level_near, line_errors
 from tests.models.conftest import GOLDEN
 
 CASES = json.loads((GOLDEN / "dan_metrics.json").read_text())["cases"]
@@ -42,3 +42,31 @@ def test_what_cannot_be_counted():
         _ = error_rates([""], [""]).cer
     with pytest.raises(ValueError):
         error_rates(["a"], [])
+
+
+def test_intervals_by_resampling_lines():
+    half = [line_errors("a|b", "a|b"), line_errors("c|d", "c|x")] * 50
+    found = estimates(half)
+    assert found["WER"].value == 25 and found["CER"].value == pytest.approx(100 / 6)
+    assert 19 < found["WER"].low < 22 and 28 < found["WER"].high < 31  # 25 ± 1.96 · 2.5
+    assert estimates(half[1:2] * 9)["WER"] == (50, 50, 50)
+    with pytest.raises(ValueError, match="one line at least"):
+        estimates([])
+
+
+def test_differences_are_of_the_same_lines():
+    """Where one method is better by as much in every line, nothing is left to chance."""
+    worse = [line_errors("a|b", "x|b"), line_errors("c|d", "x|y")] * 20
+    better = [line_errors("a|b", "a|b"), line_errors("c|d", "x|d")] * 20
+    assert estimates(better, worse)["WER"] == (50, 50, 50)
+    assert estimates(worse, better)["WER"] == (-50, -50, -50)
+    with pytest.raises(ValueError, match="as many of another method; found 2 and 1"):
+        estimates(better[:2], worse[:1])
+
+
+def test_the_level_is_the_mildest_of_those_nearest_to_80():
+    assert level_near({0.0: 31.0, 2.0: 93.0, 1.0: 71.0}) == 1.0
+    assert level_near({2.0: 90.0, 1.0: 70.0}) == 1.0  # equally near
+    assert level_near({0.0: 10.0, 1.0: 30.0}, wanted=10.0) == 0.0
+    with pytest.raises(ValueError, match="give levels to try"):
+        level_near({})

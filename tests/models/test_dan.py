@@ -19,7 +19,7 @@ from tests.models.conftest import GOLDEN, agrees_with_keys, close, filled, golde
 TRAINING = json.loads((GOLDEN / "dan_training.json").read_text())
 PUBLISHED = {"dan": "hw", "dan_ltr": "hw", "dan_scene": "scene"}
 TOY = {"widths": (16,) * 5, "blocks": (1,) * 5, "dropout": 0.0, "context_dropout": 0.0}
-LINES = {**TOY, "row_width": 16, "image_size": (96, 256), "max_steps": 12}
+LINES = {**TOY, "row_width": 16, "image_size": (48, 128), "max_steps": 12}
 
 
 def toy(name, **config):
@@ -238,8 +238,8 @@ def test_targets_that_are_too_long_are_refused():
 
 @pytest.mark.parametrize(
     ("name", "sizes", "message"),
-    [("dan_nano", {"image_size": (64, 256)}, "three rows, found 2"),
-     ("dan_nano", {"image_size": (96, 384)}, "one row of 2, 4, 8, … places, found a map of 1×24"),
+    [("dan_nano", {"image_size": (64, 512)}, "three rows, found 4"),
+     ("dan_nano", {"image_size": (48, 192)}, "one row of 2, 4, 8, … places, found a map of 1×24"),
      ("dan_scene", {"image_size": (32, 96)}, "words are read from a map"),
      ("dan_scene", {"visual_stage": 6}, "visual_stage must be 1 to 5"),
      ("dan_nano", {"scale": 0}, "expected a scale .* found 0"),
