@@ -1,6 +1,8 @@
 """Profile `textzoom_ablations`: its rows are settings that exist, and in small it runs."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +12,12 @@ import yaml
 
 from kdltr.generator.synthetic import write_textzoom_like
 from kdltr.losses.baselines import BASELINES
-from kdltr.results import read_result
+from kdltr.results import AVERAGE, read_result
 from kdltr.train import DistillConfig
 from kdltr.workflow.parameters import read_parameters
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "params/textzoom_ablations"
-
-
 JOBS = ("main", "distillers", "classics", "terms", "settings", "upsampled")
 
 
@@ -25,14 +25,22 @@ def given(name):
     return read_parameters([str(FOLDER / f"{file}.yaml") for file in ("ablations", name)], [])
 
 
+def configs():
+    """What every row is trained with, by its name, and the job that does."""
+    found = {}
+    for name in JOBS:
+        job = given(name)
+        recipe = {"output_dir": "x"} | job["recipe"]
+        found |= {row: (DistillConfig.from_dict(recipe | changes), name)
+                  for row, changes in job["rows"].items() if not isinstance(changes, str)}
+    return found
+
+
 def test_every_row_is_a_change_of_the_default_and_is_taken_from_its_jobs():
-    jobs, whole = {name: given(name) for name in JOBS}, given("12_ablations")
-    trained = {row: name for name, job in jobs.items() for row, changes in job["rows"].items()
-               if not isinstance(changes, str)}  # fmt: skip
-    assert whole["rows"] == trained and next(iter(trained)) == "default"
-    given_rows = ((jobs[name]["recipe"], jobs[name]["rows"][row]) for row, name in trained.items())
-    default, *others = (DistillConfig.from_dict({"output_dir": "x"} | recipe | changes)
-                        for recipe, changes in given_rows)
+    trained = configs()
+    assert given("12_ablations")["rows"] == {row: name for row, (_, name) in trained.items()}
+    assert next(iter(trained)) == "default"
+    default, *others = (config for config, _ in trained.values())
     assert default.method == "kd-ltr" and not default.losses
     assert all(other != default for other in others)
     for other in others:
@@ -48,6 +56,29 @@ def test_seeds_are_those_of_the_jobs():
         for row, job in whole["rows"].items():
             if job == name:
                 assert seeds == (whole["seeds"][:1] if row in whole["once"] else whole["seeds"])
+
+
+def test_what_is_committed_was_made_by_this_profile_and_follows_from_its_counts():
+    result = read_result(ROOT / "results/reference/textzoom_ablations/12_ablations.json")
+    given_now = given("12_ablations")
+    stored = result.document["extra"]["settings"]
+    for row, (config, _) in configs().items():
+        now = json.loads(json.dumps(config.to_dict())) | {"data": ["data/textzoom/train2"]}
+        place = ("output_dir", "seed")
+        assert {k: v for k, v in stored[row].items() if k not in place} == {
+            k: now[k] for k in stored[row] if k not in place}
+    right = {(row.method, row.seed): row.extra["correct"] for row in result.rows
+             if row.subset == AVERAGE and row.metric == "accuracy"}
+    assert [*right] == [(row, seed) for row in given_now["rows"] for seed in given_now["seeds"]
+                        if row not in given_now["once"] or seed == given_now["seeds"][0]]
+    claims = result.document["extra"]["claims"]
+    assert len(claims) == len(given_now["rows"]) - 1 + 4  # and the published order of five
+    for claim in claims:
+        names = re.fullmatch("abinet_nano: (.+) reads more words than (.+)", claim["claim"])
+        pairs = [(right[names[1], seed], right[names[2], seed]) for seed in given_now["seeds"]
+                 if all((name, seed) in right for name in names.groups())]
+        assert claim["n"] == 4373 * len(pairs)
+        assert claim["measured"] == pytest.approx(100 * sum(a - b for a, b in pairs) / claim["n"])
 
 
 @pytest.mark.slow  # three kernels
