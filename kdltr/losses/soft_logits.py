@@ -56,11 +56,10 @@ def soft_logits_loss(
         )
     # Every permutation counts equally and has all N words, so K folds into the batch.
     student_log_p = _soften(student_logits, temperature).clamp(min=LOG_FLOOR)  # (N, T, C)
+    teacher_log_p = _soften(teacher_logits.detach(), temperature)
+    if level == "step":
+        return _divergence(teacher_log_p.exp(), student_log_p).sum(-1).mean()
     with torch.no_grad():
-        teacher_log_p = _soften(teacher_logits, temperature)
-        if level == "step":
-            target = teacher_log_p.exp()
-            return _divergence(target, student_log_p).sum(-1).mean()
         sequence, lengths, probability = path_distribution_of_logs(
             teacher_log_p, beam=beam, paths=paths, path_score=path_score
         )

@@ -129,9 +129,16 @@ def test_projectors_and_what_they_train():
 
 
 def test_logits_step_by_step_is_the_plain_divergence():
-    student, teacher = random(3, 5, 7), random(3, 5, 7, seed=1)
-    plain = F.kl_div((student / 4).log_softmax(-1), (teacher / 4).softmax(-1), reduction="sum") / 3
-    assert_close(soft_logits_loss(student, teacher, level="step"), plain)
+    student = random(3, 5, 7).requires_grad_()
+    teacher = random(3, 5, 7, seed=1).requires_grad_()
+    plain = F.kl_div((student / 4).log_softmax(-1), (teacher.detach() / 4).softmax(-1),
+                     reduction="sum") / 3
+    (wanted,) = torch.autograd.grad(plain, student)
+    found = soft_logits_loss(student, teacher, level="step")
+    assert_close(found, plain)
+    found.backward()
+    assert_close(student.grad, wanted)
+    assert student.grad.abs().sum() > 0 and teacher.grad is None
 
 
 def test_the_logits_of_vision_need_a_part():
