@@ -67,7 +67,7 @@ def test_evaluation_reads_the_folded_model_as_it_is_now(monkeypatch):
     with torch.no_grad():  # as a training step would
         model.vision.backbone.resnet.bn1.bias += 1.0
     second = evaluate(model, pairs).predictions
-    assert not first["confidence"].equals(second["confidence"])
+    assert not first["reading"].equals(second["reading"])
 
 
 def test_the_bicubic_baseline_folds_its_teacher_and_parseq_is_itself():
