@@ -31,6 +31,7 @@ from kdltr.messages import nearest
 _MOST = max(256, os.cpu_count() or 1)
 Threads = Annotated[int, Field(ge=1, le=_MOST)]
 Workers = Annotated[int, Field(ge=0, le=_MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what is made of it by step still fits PyTorch's
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 _EXPECTED = {  # what pydantic's errors say, in the words of YAML

@@ -131,6 +131,8 @@ def test_lists_and_paths_of_an_instance_become_plain():
     (DistillConfig, {"steps_per_epoch": 0}, "steps_per_epoch must be at least 1"),
     (DistillConfig, {"precision": False}, "precision: unknown False"),
     (DistillConfig, {"allow_other_threads": "no"}, "allow_other_threads must be true or false"),
+    (DistillConfig, {"seed": 2**63}, "seed must be less than 4294967296"),
+    (PretrainConfig, {"data_seed": -1}, "data_seed must be greater than or equal to 0"),
     (DistillConfig, {"seed": np.int64(3)}, "seed must be a whole number"),
     (PretrainConfig, {"settings": {"wdith": 3}}, "no setting 'wdith'; did you mean 'width'"),
     (PretrainConfig, {"minutes": "5"}, "minutes must be a number"),

@@ -13,7 +13,7 @@ from kdltr.generator import checked_effects
 from kdltr.losses import CTC_TARGETS, WEIGHTS, LossSettings
 from kdltr.losses.baselines import BASELINES, TERMS
 from kdltr.models import check_sizes
-from kdltr.settings import Threads, Workers, check_fields, check_names
+from kdltr.settings import Seed, Threads, Workers, check_fields, check_names
 
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 MISSING = ("error", "left_out")
@@ -121,7 +121,7 @@ class DistillConfig(Settings):
     schedule: str = "step"  # × 0.1 every 25 epochs; or "one_cycle"
     decay_every: int = 25  # epochs
     clip: float = 0.25  # gradient norm of the student, not the projector
-    seed: int = 42
+    seed: Seed = 42
     validation: float = 0.05  # share of data held out to choose the weights by
     hold_out: str = "words"  # at random; or "scenes": all words of a photograph, see data.scenes
     words_of_tests: str = "kept"  # those that tests hold too; or "left_out", see data.separation
@@ -149,7 +149,7 @@ class DistillConfig(Settings):
         check_sizes(self.student, self.model | self.student_model)
         self._at_least(1, "epochs", "batch_size", "accumulate", "validate_every", "log_every",
                        "checkpoint_every", "decay_every", "steps_per_epoch")
-        self._at_least(0, "seed", "learning_rate", "new_learning_rate", "clip", "teacher_budget")
+        self._at_least(0, "learning_rate", "new_learning_rate", "clip", "teacher_budget")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._above_0("minutes", "checkpoint_minutes")
         self._check_shares()
@@ -211,7 +211,7 @@ class PretrainConfig(Settings):
     image: str = "hr"  # the picture of a pair to read; "lr" trains a student without a teacher
     shards: str | None = None  # a folder of kdltr.data.shards; None: words are rendered as needed
     split: str = "train1"  # of kdltr.generator; shards have their own, as the next two
-    data_seed: int = 1
+    data_seed: Seed = 1
     effects: tuple[str, ...] = ()  # of kdltr.generator
     words: tuple[str, ...] = ()  # stored words, pairs or single ones, of which none tests hold too
     missing: str = "error"  # or "left_out": sets of words that are not there, by name
@@ -219,7 +219,7 @@ class PretrainConfig(Settings):
     validation: float = 0.1  # share of the stored words held out, to choose the weights by
     hold_out: str = "scenes"  # of the pairs among them; or "words": any, at random
     augment: float = 0.0  # strength of kdltr.train.augment, on the device
-    seed: int = 42
+    seed: Seed = 42
     workers: Workers = 1  # rendering processes; shards need none
     validate_every: int = 500  # steps
     validation_words: int = 600
@@ -241,7 +241,7 @@ class PretrainConfig(Settings):
         check_sizes(self.model, self.settings)
         self._at_least(1, "steps", "batch_size", "validate_every", "checkpoint_every", "log_every",
                        "validation_words")
-        self._at_least(0, "augment", "seed", "data_seed", "learning_rate", "clip", "weight_decay")
+        self._at_least(0, "augment", "learning_rate", "clip", "weight_decay")
         self._require("warmup", 0 <= self.warmup <= 1, "in [0, 1]")
         self._require("words_share", 0 < self.words_share <= 1, "above 0, and at most 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")

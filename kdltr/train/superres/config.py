@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from kdltr.models import check_model
-from kdltr.settings import Threads, check_fields, check_names
+from kdltr.settings import Seed, Threads, check_fields, check_names
 from kdltr.superres import list_upscalers
 from kdltr.train.config import HOLD_OUT, MISSING, WORDS_OF_TESTS, Settings, several
 from kdltr.train.superres.terms import FROM_READER, TERMS, WEIGHTS
@@ -41,7 +41,7 @@ class UpscaleConfig(Settings):
     learning_rate: float = 1e-3
     decay_at: tuple[int, ...] = ()  # epochs after which the rate is a tenth
     clip: float = 0.25  # gradient norm of the network, not of the generator
-    seed: int = 42
+    seed: Seed = 42
     validation: float = 0.05  # share of data held out to choose the weights by
     hold_out: str = "words"  # at random; or "scenes": all words of a photograph, see data.scenes
     # By what is read of them, or by PSNR without a judge; or "last". Published: by the test sets.
@@ -67,7 +67,7 @@ class UpscaleConfig(Settings):
         check_names(TERMS, self.weights, "unknown term")
         self._at_least(1, "epochs", "batch_size", "validate_every", "checkpoint_every", "log_every",
                        "steps_per_epoch")
-        self._at_least(0, "seed", "learning_rate", "clip", "reader_budget")
+        self._at_least(0, "learning_rate", "clip", "reader_budget")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         if self.selection == "validation" and not self.validation:
             raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
