@@ -48,15 +48,18 @@ def pictures_at(output_dir: str, run: str, paths: Iterable[str | os.PathLike]) -
     return f"{output_dir}/figures/{run}-" if own else f"{output_dir}/{run}/"
 
 
-def contact_sheet(pairs: Sequence[tuple], columns: int = 4, title: str = "") -> Figure:
+def contact_sheet(
+    pairs: Sequence[tuple], columns: int = 4, title: str = "", width: float = 2.1
+) -> Figure:
     """Word pairs as they are stored: LR left, HR right, the label above.
 
     Args:
         pairs: (hr, lr, label), the images (H, W, 3) uint8 of any size; both are drawn at one
             height so that what differs is what the camera lost.
+        width: of a pair, in inches; lines need more than words.
     """
     rows = -(-len(pairs) // columns)
-    figure, axes = style.pictures(2.1 * columns, 0.58 * rows + 0.3, rows, 2 * columns)
+    figure, axes = style.pictures(width * columns, 0.58 * rows + 0.3, rows, 2 * columns)
     for (hr, lr, label), (left, right) in zip(pairs, axes.reshape(-1, 2), strict=False):
         style.word(left, lr, label, fontsize=7, loc="left")
         style.word(right, hr)
