@@ -49,20 +49,20 @@ def pictures_at(output_dir: str, run: str, paths: Iterable[str | os.PathLike]) -
 
 
 def contact_sheet(
-    pairs: Sequence[tuple], columns: int = 4, title: str = "", width: float = 2.1
+    pairs: Sequence[tuple], columns: int = 4, title: str = "", aspect: float = 4.0
 ) -> Figure:
     """Word pairs as they are stored: LR left, HR right, the label above.
 
     Args:
         pairs: (hr, lr, label), the images (H, W, 3) uint8 of any size; both are drawn at one
             height so that what differs is what the camera lost.
-        width: of a pair, in inches; lines need more than words.
+        aspect: width over height that images are stretched to; of a word, 4.
     """
     rows = -(-len(pairs) // columns)
-    figure, axes = style.pictures(width * columns, 0.58 * rows + 0.3, rows, 2 * columns)
+    figure, axes = style.pictures(0.525 * aspect * columns, 0.58 * rows + 0.3, rows, 2 * columns)
     for (hr, lr, label), (left, right) in zip(pairs, axes.reshape(-1, 2), strict=False):
-        style.word(left, lr, label, fontsize=7, loc="left")
-        style.word(right, hr)
+        style.word(left, lr, label, aspect, fontsize=7, loc="left")
+        style.word(right, hr, aspect=aspect)
     if title:
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure

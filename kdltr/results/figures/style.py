@@ -68,14 +68,17 @@ def interval(rows: pd.DataFrame, value: str = "accuracy") -> tuple[pd.Series, pd
     return rows[value] - rows["low"], rows["high"] - rows[value]
 
 
-def word(axes: Axes, image: np.ndarray, title: str = "", **look) -> None:
+def word(
+    axes: Axes, image: np.ndarray, title: str = "", aspect: float = 4.0, **look
+) -> None:
     """A picture of a word, stretched to 1 : 4 as a recogniser's input is, its title above.
 
     Args:
         image: (H, W, 3) uint8 of any size.
+        aspect: width over height, where it is not a word's.
         look: of the title.
     """
-    axes.imshow(image, extent=(0, 4, 0, 1), interpolation="nearest", aspect="equal")
+    axes.imshow(image, extent=(0, aspect, 0, 1), interpolation="nearest", aspect="equal")
     if title:
         axes.set_title(plain(title), pad=2, **look)
 
