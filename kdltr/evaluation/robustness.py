@@ -20,6 +20,7 @@ from kdltr.data.images import resize
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import evaluate, images_for
 from kdltr.evaluation.scores import Scores
+from kdltr.evaluation.sharing import sharing
 from kdltr.models.base import Recogniser
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ def read_tables(
 ) -> Tables:
     """Every reader on every subset of every table; all of them read the same images.
 
+    Networks of two-stage methods enlarge them once (`kdltr.evaluation.sharing`).
+
     Args:
         readers: `readers[recogniser][method]`, from `kdltr.evaluation.readers.load_readers`.
         words: table, subset and its words; from `sweep`, or a list.
@@ -78,6 +81,7 @@ def read_tables(
         `scores[recogniser][table][method][subset]`.
     """
     scores: Tables = {name: {} for name in readers}
+    readers = sharing(readers)
     for table, subset, pairs in words:
         for name, methods in readers.items():
             for method, model in methods.items():
