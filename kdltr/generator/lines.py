@@ -1,8 +1,8 @@
 """Lines that look like handwriting: common words in script faces, with jitter, slant, paper, ink.
 
-They are no handwriting: a letter of a face has one shape, however it leans, wavers and is bent. A line is a
-pure function of (seed, split, index), and each split of `kdltr.generator.fonts.HANDS` has faces of
-its own.
+They are no handwriting: a letter of a face has one shape, however it leans, wavers and is bent. A
+line is a pure function of (seed, split, index), and each split of `kdltr.generator.fonts.HANDS` has
+faces of its own.
 """
 
 from __future__ import annotations
