@@ -69,4 +69,4 @@ def test_nothing_is_committed_that_the_reports_and_readme_do_not_need():
 def test_shipped_weights_with_their_cards_are_small():
     sizes = {path.name: path.stat().st_size for path in (ROOT / "data/weights").iterdir()}
     assert max(sizes.values()) < 50e6 and sum(sizes.values()) <= 100e6
-    assert 0 < sum(size for name, size in sizes.items() if "nano" in name) <= 16e6
+    assert 0 < sum(size for name, size in sizes.items() if "nano" in name) <= 18e6
