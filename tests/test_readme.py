@@ -8,7 +8,7 @@ import pytest
 from kdltr.bench.counts import AS_PUBLISHED, IN_FULL, costs
 from kdltr.models import list_models
 from kdltr.results import Row, read_result, write_result
-from kdltr.results.readme import cost_table, photographs_table, refreshed
+from kdltr.results.readme import cost_table, lines_table, photographs_table, refreshed
 from kdltr.train import DistillConfig
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +52,18 @@ def test_the_table_of_photographs_counts_words_and_leaves_out_what_was_not_measu
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "parseq_nano", "distilled", *["4 of 8"] * len(names), "22 to 78 %", "9.4 ms"]
     assert caption.startswith("Photographs at 16 × 64")
+
+
+def test_the_table_of_lines_has_a_line_a_method_and_says_how_errors_are_counted(tmp_path):
+    rows = [Row("handwriting", "dan_nano", method, "test", metric, value, n=9, low=value - 1,
+                high=value + 2, extra={"counted": "case matters"})
+            for method, value in (("bicubic", 80.0), ("distilled", 60.0))
+            for metric in ("WER", "CER")]
+    written = write_result(tmp_path / "13_handwriting.json", rows, {})
+    head, _, _, line, _, caption = lines_table(read_result(written)).splitlines()[:6]
+    assert head == "| method | WER | CER |"
+    assert line == "| distilled | 60.0 (59.0 to 62.0) | 60.0 (59.0 to 62.0) |"
+    assert caption.startswith("dan_nano, 9 lines") and caption.endswith("case matters.")
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))

@@ -10,6 +10,7 @@ from kdltr.data.loader import WordPairs
 from kdltr.evaluation.scores import Z95, Scores, mcnemar, verdict
 
 WRONG, NOTHING = "✗", "(nothing)"  # marks of `reading_table`
+CHANCE = "indistinguishable"  # of two methods: which is better may be chance
 SURE = 0.05  # two-sided p of McNemar's test above which two methods are indistinguishable
 
 
@@ -54,7 +55,7 @@ def claim(
     """
     measured, low, high = paired_difference(better, worse)
     p = mcnemar(better, worse).p
-    here = "indistinguishable" if p >= SURE else "holds" if measured > 0 else "the reverse holds"
+    here = CHANCE if p >= SURE else "holds" if measured > 0 else "the reverse holds"
     judged = "not in the paper"
     if published is not None:
         judged = verdict(published, measured, n_published, better.n, same_data, same_model)
@@ -98,7 +99,8 @@ def claim_table(claims: list[Mapping[str, Any]]) -> pd.DataFrame:
             "published": "–" if c["published"] is None else f"{c['published']:+.2f}",
             "measured": f"{c['measured']:+.2f}",
             "95 % interval": f"{c['low']:+.2f} to {c['high']:+.2f}",
-            "McNemar p": "< 0.001" if c["p"] < 0.001 else f"{c['p']:.2g}",
+            "McNemar p": "–" if c["p"] is None else "< 0.001" if c["p"] < 0.001
+                         else f"{c['p']:.2g}",
             "verdict": c["verdict"],
             "here": c["here"],
         }

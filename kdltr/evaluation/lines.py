@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import reduce
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from kdltr.data.lines import SEPARATOR
 from kdltr.evaluation.bootstrap import Estimate, estimate, resampled_sums
+from kdltr.evaluation.compare import CHANCE
 
 PUBLISHED_WER = 80.0  # percent, near which KD-LTR's teacher reads IAM's lines after bicubic
 
@@ -139,6 +140,29 @@ def estimates(
     other = _rates(columns.sum(0)), _rates(resampled_sums(columns))  # the same resamples: one seed
     return {name: estimate(float(other[0][name] - rates[0][name]), other[1][name] - rates[1][name],
                            -np.inf) for name in rates[0]}
+
+
+def claim(
+    text: str, better: Sequence[LineErrors], worse: Sequence[LineErrors],
+    published: float | None = None,
+) -> dict[str, Any]:
+    """A claim "`better` makes fewer word errors than `worse`", as `kdltr.evaluation.compare.claim`.
+
+    The interval is the bootstrap's over lines, there is no p. A published gap is of other data:
+    nobody knows how KD-LTR degraded its lines.
+
+    Args:
+        better, worse: of the same lines.
+        published: by how many points the WER is lower in the paper; None if it does not say.
+
+    Raises:
+        ValueError: as `estimates`.
+    """
+    found = estimates(better, worse)["WER"]
+    here = "holds" if found.low > 0 else "the reverse holds" if found.high < 0 else CHANCE
+    return {"claim": text, "published": published, "measured": found.value, "low": found.low,
+            "high": found.high, "p": None, "n": len(better), "here": here,
+            "verdict": "not in the paper" if published is None else "different data"}
 
 
 def _rates(sums: np.ndarray) -> dict[str, np.ndarray]:

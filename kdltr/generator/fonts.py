@@ -72,6 +72,8 @@ HANDS = {
     "train": (
         ("fontpkg-caveat", "Caveat", "Caveat[wght].ttf", ("",), ASCII),
         ("fontpkg-dancing-script", "Dancing Script", "DancingScript[wght].ttf", ("",), ASCII),
+        ("fontpkg-great-vibes", "Great Vibes", "GreatVibes-Regular.ttf", ("",), ASCII),
+        ("font-intuitive", "Intuitive", "Intuitive.ttf", ("",), ASCII),
         ("fontpkg-kalam", "Kalam", "Kalam-{}.ttf", ("Bold", "Light", "Regular"), ASCII),
         ("fontpkg-lobster", "Lobster", "Lobster-Regular.ttf", ("",), ASCII),
         ("fontpkg-oleo-script", "Oleo Script", "OleoScript-{}.ttf", ("Bold", "Regular"), ASCII),

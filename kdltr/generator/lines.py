@@ -1,8 +1,8 @@
 """Lines that look like handwriting: common words in script faces, with jitter, slant, paper, ink.
 
-They are no handwriting: a letter of a face has one shape, however it leans and wavers. A line is a
-pure function of (seed, split, index), and each split of `kdltr.generator.fonts.HANDS` has faces of
-its own.
+They are no handwriting: a letter of a face has one shape, however it leans, wavers and is bent. A
+line is a pure function of (seed, split, index), and each split of `kdltr.generator.fonts.HANDS` has
+faces of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from kdltr.messages import nearest
 
 cv2 = optional("cv2", "generate")
 
-LINES_VERSION = 1  # raise it whenever the bytes of any line change
+LINES_VERSION = 2  # raise it whenever the bytes of any line change
 LONGEST = 39  # characters of a label
 SIZE = 64  # pixels of the face, before it is placed on a canvas
 _STREAM = 200  # keeps the lines apart from what other modules make with the same seed
@@ -75,7 +75,7 @@ def draw_line(split: str, index: int, seed: int) -> Word:
     text = ""
     for token in tokens:  # a mark stands at its word
         text += token if token in _MARKS or not text else f" {token}"
-    ink = _slanted(_written(text, fonts.draw_hand(rng, split), rng), rng)
+    ink = _slanted(_bent(_written(text, fonts.draw_hand(rng, split), rng), rng), rng)
     return Word(_on_paper(ink, rng), SEPARATOR.join(tokens))
 
 
@@ -123,6 +123,20 @@ def _written(text: str, face: fonts.Face, rng: np.random.Generator) -> np.ndarra
         x += gap * rng.uniform(0.7, 1.3) if between else 0.02 * SIZE * rng.standard_normal()
         x += font.getlength(character) + tracking
     return np.asarray(image.crop(image.getbbox()))
+
+
+def _bent(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Strokes pushed about, each part of a letter another way, so that no two letters are alike."""
+    reach = SIZE * rng.uniform(0, 0.06)
+    ink = np.pad(ink, math.ceil(2 * reach))
+    height, width = ink.shape
+    cells = height * 2 // SIZE + 2, width * 2 // SIZE + 2  # half a letter apart
+    across, down = (reach * cv2.resize(rng.standard_normal(cells).astype(np.float32),
+                                       (width, height), interpolation=cv2.INTER_CUBIC)
+                    for _ in range(2))
+    columns, rows = np.meshgrid(np.arange(width, dtype=np.float32),
+                                np.arange(height, dtype=np.float32))
+    return cv2.remap(ink, columns + across, rows + down, cv2.INTER_LINEAR)
 
 
 def _slanted(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:

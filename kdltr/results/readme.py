@@ -12,7 +12,7 @@ from pathlib import Path
 from kdltr.evaluation.scores import PROTOCOL
 from kdltr.files import write_text
 from kdltr.results.record import Result, read_result
-from kdltr.results.rows import AVERAGE
+from kdltr.results.rows import AVERAGE, Row
 from kdltr.results.tables import SUBSETS, is_published_size, published_accuracy
 
 STUDENT = "student's work of the floor"
@@ -106,9 +106,23 @@ def photographs_table(result: Result) -> str:
     return _markdown(lines, f"{whole.table.capitalize()}; time of one thread. {PROTOCOL}")
 
 
+def lines_table(result: Result) -> str:
+    """Markdown of a `13_handwriting` result: error rates by method, with intervals."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in result.rows:
+        found.setdefault(row.method, {})[row.metric] = row
+    lines = [{"method": method} | {
+        metric: f"{row.value:.1f} ({row.low:.1f} to {row.high:.1f})"
+        for metric, row in own.items()} for method, own in found.items()]
+    row = result.rows[0]
+    return _markdown(lines, f"{row.recogniser}, {row.n} lines, percent (95 % intervals from "
+                            f"resampling the lines); {row.extra['counted']}.")  # fmt: skip
+
+
 # By the run that made the result.
 _MAKERS = {"04_textzoom": main_table, "07_efficiency": cost_table,
-           "10_photographs": photographs_table, "bench": gpu_table}  # fmt: skip
+           "10_photographs": photographs_table, "13_handwriting": lines_table,
+           "bench": gpu_table}  # fmt: skip
 
 
 def refreshed(text: str, root: Path) -> str:

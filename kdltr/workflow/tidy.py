@@ -14,7 +14,7 @@ from kdltr.workflow.processes import WorkflowError, end_recorded
 from kdltr.workflow.written import profiles
 
 logger = logging.getLogger(__name__)
-PUBLISHED = (".json", ".csv", ".gz", ".html")
+PUBLISHED = (".json", ".gz", ".html")  # a result's CSV holds rows that its JSON has
 
 
 def publish(profile: str, root: Path) -> Path:

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from kdltr.evaluation.lines import LineErrors, error_rates, estimates, level_near, line_errors
+from kdltr.evaluation import compare
+from kdltr.evaluation.lines import (
+    LineErrors,
+    claim,
+    error_rates,
+    estimates,
+    level_near,
+    line_errors,
+)
 from tests.models.conftest import GOLDEN
 
 CASES = json.loads((GOLDEN / "dan_metrics.json").read_text())["cases"]
@@ -62,6 +70,17 @@ def test_differences_are_of_the_same_lines():
     assert estimates(worse, better)["WER"] == (-50, -50, -50)
     with pytest.raises(ValueError, match="as many of another method; found 2 and 1"):
         estimates(better[:2], worse[:1])
+
+
+def test_a_claim_holds_where_its_interval_is_on_one_side_of_nothing():
+    right, wrong = line_errors("a|b", "a|b"), line_errors("a|b", "a|x")
+    found = claim("fewer", [right] * 20, [right, wrong] * 10, 22.8)
+    assert (found["measured"], found["n"], found["p"]) == (25, 20, None)
+    assert (found["here"], found["verdict"]) == ("holds", "different data")
+    assert claim("fewer", [right, wrong] * 10, [right] * 20)["here"] == "the reverse holds"
+    even = claim("fewer", [right, wrong] * 10, [wrong, right] * 10)
+    assert (even["here"], even["verdict"]) == ("indistinguishable", "not in the paper")
+    assert compare.claim_table([found])["McNemar p"].tolist() == ["–"]
 
 
 def test_the_level_is_the_mildest_of_those_nearest_to_80():

@@ -62,12 +62,11 @@ def test_nothing_is_committed_that_the_reports_and_readme_do_not_need():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in files:
         name = path.relative_to(ROOT).as_posix()
-        table = path.name.endswith((".json", ".csv", ".predictions.csv.gz", "report.html"))
+        table = path.name.endswith((".json", ".predictions.csv.gz", "report.html"))
         assert name in readme if path.suffix == ".png" else table, name
-        assert not path.name.endswith(".predictions.csv"), name
 
 
 def test_shipped_weights_with_their_cards_are_small():
     sizes = {path.name: path.stat().st_size for path in (ROOT / "data/weights").iterdir()}
     assert max(sizes.values()) < 50e6 and sum(sizes.values()) <= 100e6
-    assert 0 < sum(size for name, size in sizes.items() if "nano" in name) <= 16e6
+    assert 0 < sum(size for name, size in sizes.items() if "nano" in name) <= 18e6

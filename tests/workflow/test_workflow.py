@@ -374,8 +374,8 @@ def test_tables_the_report_and_what_readme_shows_are_published(project):
     readme.write_text("![a](results/reference/tiny/figures/count-a.png)")
     published = tidy.publish("tiny", project)
     kept = {str(p.relative_to(published)): p for p in published.rglob("*") if p.is_file()}
-    assert sorted(kept) == ["count.json", "figures/count-a.png", "report.html", "total.csv",
-                            "total.json", "total.predictions.csv.gz"]  # fmt: skip
+    assert sorted(kept) == ["count.json", "figures/count-a.png", "report.html", "total.json",
+                            "total.predictions.csv.gz"]  # fmt: skip
     assert kept["count.json"].read_text() == '{"read": "data/x"}'
     assert kept["report.html"].read_text() == '<a href="../../../notebooks/count.ipynb">'
     assert kept["total.predictions.csv.gz"].read_bytes() == b"\x1f\x8b\x00"

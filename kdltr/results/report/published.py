@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from kdltr.data.corruptions import KINDS
 from kdltr.results import AVERAGE, Row, published
+from kdltr.results.quality import TABLE as QUALITY
 from kdltr.results.quality import UNITS, published_name
 from kdltr.results.report.cells import GAP, Cell, Line, number
 from kdltr.results.tables import SUBSETS
 
 MAIN = "textzoom"  # the table of rows that stands beside the paper's main table
 BENCHMARKS = "Benchmarks"  # 05_benchmarks: so begin tables of the benchmarks themselves
+HANDWRITING = "handwriting"  # 13_handwriting: error rates of lines
 
 
 def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[Line]:
@@ -40,6 +42,19 @@ def published_quality(rows: Sequence[Row]) -> Iterator[Line]:
     for name in dict.fromkeys(published_name(row.recogniser, row.method) for row in rows):
         figures = map(number, frame.loc[name], UNITS.values())
         yield Line.of(name, "published, full size", AVERAGE, Cell(GAP), *figures, muted=True)
+
+
+def published_handwriting(rows: Sequence[Row]) -> Iterator[Line]:
+    """What the paper's supplement states of DAN on IAM's lines, for the metrics of these rows."""
+    for paper in published("handwriting").to_dict("records"):
+        names = f"{paper['model']}, {paper['dataset']}", f"{paper['method']}, published"
+        figures = [number(paper.get(metric.lower()), "%")
+                   for metric in dict.fromkeys(row.metric for row in rows)]
+        yield Line.of(*names, Cell(GAP), Cell(GAP), *figures, muted=True)
+
+
+# What stands below a table of rows that is laid out by default, by its name.
+BELOW = {QUALITY: published_quality, HANDWRITING: published_handwriting}
 
 
 def published_curves(table: str, subsets: Sequence[str]) -> Iterator[Line]:

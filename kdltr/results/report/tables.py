@@ -9,13 +9,13 @@ from typing import Any
 
 from kdltr.evaluation.compare import WRONG
 from kdltr.results import Result, Row, beside_published
-from kdltr.results.quality import TABLE as QUALITY
 from kdltr.results.report.cells import GAP, Cell, Line, Table, measured, number, quantity
 from kdltr.results.report.published import (
+    BELOW,
+    HANDWRITING,
     MAIN,
     published_curves,
     published_lines,
-    published_quality,
 )
 from kdltr.results.tables import family
 
@@ -34,6 +34,7 @@ TITLES = {
     "costs": "What each recogniser costs, counted in full and as the paper counts",
     "data": "Pairs in each set",
     "fonts": "Words in fonts that training has seen, and in others",
+    "handwriting": "Errors in lines of handwriting",
     "image quality": "How near enlarged images are to the HR ones",
     "kept outputs": "Loss and size by how the teacher's outputs are kept",
     "one stage or two": "Reading and training: the student, and networks before its teacher",
@@ -79,8 +80,8 @@ def tables_of(result: Result) -> list[Table]:
         elif name != SIZE or MAIN not in by_name:
             scored = any(row.metric.startswith(ACCURACY) for row in own)
             table = spread(own, title)
-            if name == QUALITY:
-                table = replace(table, lines=(*table.lines, *published_quality(own)))
+            if name in BELOW:
+                table = replace(table, lines=(*table.lines, *BELOW[name](own)))
             add(table, name, scored)
         if name == MAIN:
             add(beside_table(own, extra.get("same_data", False)), name)
@@ -106,6 +107,8 @@ def words_of(result: Result, table: str = "") -> str:
     """
     document, table = result.document, table or next((row.table for row in result.rows), MAIN)
     papers = "the benchmarks" if "benchmarks" in table.lower() else "TextZoom"
+    if table == HANDWRITING:
+        return "" if document["parameters"].get("iam") else "generated lines, not IAM's"
     paths = _measured_on(document)
     if any("data/generated/" in path for path in paths):
         return f"generated words, not {papers}"
