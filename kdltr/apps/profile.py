@@ -59,13 +59,10 @@ def _run_timebox(options: Namespace, root: Path) -> int:
 def _show(folder: Path) -> None:
     table, page = folder / "04_textzoom.json", folder / "report.html"
     if table.is_file():
-        from kdltr.results import read_result, to_frame  # takes a second, which a long run has
+        from kdltr.results import read_result, wide  # takes a second, which a long run has
 
-        frame = to_frame([row for row in read_result(table).rows if row.table == "textzoom"])
-        frame = frame[frame["metric"] == "accuracy"]
-        wide = frame.pivot_table(values="value", index=["recogniser", "method"], columns="subset",
-                                 sort=False).rename_axis(columns=None)
-        sys.stdout.write(f"words read right, percent\n{wide.round(1).to_string()}\n")
+        found = wide([row for row in read_result(table).rows if row.table == "textzoom"])
+        sys.stdout.write(f"words read right, percent\n{found.round(1).to_string()}\n")
     if page.is_file():
         sys.stdout.write(f"{page.relative_to(folder.parents[1])}\n")
 

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
@@ -39,7 +40,7 @@ def reading(shards: Shards, batch_size: int, batches: int = 200, pin: bool = Fal
     Which of the pages are in memory already is as it happens to be: read twice to know both.
     """
     n = len(shards) // batch_size * batch_size
-    orders = {"sequential": _sequential(n, batch_size),
+    orders = {"sequential": itertools.cycle(torch.arange(n).view(-1, batch_size)),
               "random": shuffled(n, batch_size, 0, 0)}
     return {name: _rate(shards, order, batches, pin) for name, order in orders.items()}
 
@@ -59,11 +60,6 @@ def _rendering_rate(task: tuple[int, int, tuple[str, ...]]) -> float:
     begin = time.perf_counter()
     arrays("train1", pairs, 0, start=number * pairs, effects=effects)
     return pairs / (time.perf_counter() - begin)
-
-
-def _sequential(n: int, batch_size: int) -> Iterator[Tensor]:
-    while True:
-        yield from torch.arange(n).view(-1, batch_size)
 
 
 def _rate(shards: Shards, order: Iterable[Tensor], batches: int, pin: bool) -> float:

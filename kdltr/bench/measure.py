@@ -43,7 +43,8 @@ IN_A_ROW = 10  # steps that a GPU is given without waiting for it, as training d
 
 def matrix_throughput(settings: Settings) -> float:
     """Multiply-adds a second of matrix products on this machine: the floor."""
-    return matmul_throughput(settings.device, settings.matrix_dtype)
+    half = settings.precision == "bf16"
+    return matmul_throughput(settings.device, torch.bfloat16 if half else torch.float32)
 
 
 def training(

@@ -85,11 +85,6 @@ class Settings:
         """`kdltr.bench.clock.interleave` in these rounds, on this device."""
         return interleave(actions, self.repeats, self.warmup, self.device, parts)
 
-    @property
-    def matrix_dtype(self) -> torch.dtype:
-        """Of the matrix products of these settings."""
-        return torch.bfloat16 if self.precision == "bf16" else torch.float32
-
 
 def random_pairs(
     n: int, hr_size: tuple[int, int], lr_size: tuple[int, int], charset: Charset, seed: int

@@ -90,18 +90,15 @@ def collect(
         Columns recogniser, method, seed (if given), subset, and those of `Scores.predictions`;
         tables of several seeds or recognisers go together with `pandas.concat`.
     """
-    frames = []
-    for method, subsets in scores.items():
-        for subset, found in subsets.items():
-            frame = found.predictions.drop(columns="subset", errors="ignore")
-            names = {"recogniser": recogniser, "method": method}
-            names |= ({} if seed is None else {"seed": seed}) | {"subset": subset}
-            for place, (name, value) in enumerate(names.items()):
-                frame.insert(place, name, value)
-            frames.append(frame if seed is None else frame.astype({"seed": "Int64"}))
-    if not frames:
+    found = {(recogniser, method, subset): own.predictions.drop(columns="subset", errors="ignore")
+             for method, subsets in scores.items() for subset, own in subsets.items()}
+    if not found:
         raise ValueError("expected scores of at least one method and subset, found none")
-    return pd.concat(frames, ignore_index=True)
+    names = ["recogniser", "method", "subset"]
+    table = pd.concat(found, names=names).reset_index(names).reset_index(drop=True)
+    if seed is not None:
+        table.insert(2, "seed", pd.array([seed] * len(table), "Int64"))
+    return table
 
 
 def collect_tables(

@@ -202,13 +202,13 @@ def beside_published(
     return pd.DataFrame(lines, columns=columns).astype(numbers)
 
 
-def wide(rows: Sequence[Row], metric: str = "accuracy") -> pd.DataFrame:
-    """One line a method, one column a subset: the layout of the paper's main table.
+def wide(rows: Sequence[Row]) -> pd.DataFrame:
+    """Accuracies, one line a method, one column a subset: the layout of the paper's main table.
 
     Mean over seeds. Index (recogniser, method); subsets and methods in the order of `rows`.
     """
     frame = to_frame(rows)
-    frame = frame[frame["metric"] == metric]
+    frame = frame[frame["metric"] == "accuracy"]
     table = frame.pivot_table(values="value", index=["recogniser", "method"], columns="subset",
                               aggfunc="mean", sort=False)
     lines = list(dict.fromkeys(zip(frame["recogniser"], frame["method"], strict=True)))

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,7 @@ from kdltr.files import PACKAGE, require, write_text
 from kdltr.workflow.home import writable_home
 from kdltr.workflow.parameters import check_parameters, read_parameters
 from kdltr.workflow.plan import Plan, Run, load_plan
-from kdltr.workflow.processes import JobRecord, ProfileLock, WorkflowError, end_recorded
+from kdltr.workflow.processes import JobRecord, WorkflowError, end_recorded, locked
 from kdltr.workflow.written import check_name, names_to_verify
 
 logger = logging.getLogger(__name__)
@@ -33,10 +34,10 @@ _CHATTER = (
 )  # fmt: skip
 
 
-def lock_of(profile: str, root: Path) -> ProfileLock:
+def lock_of(profile: str, root: Path) -> AbstractContextManager[None]:
     """The lock that every writer of `results/<profile>` holds."""
     check_name("profile", profile)
-    return ProfileLock(root / "results" / profile / ".workflow" / "lock")
+    return locked(root / "results" / profile / ".workflow" / "lock")
 
 
 def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ...] = ()) -> int:
@@ -61,7 +62,7 @@ def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ..
         end_recorded(records)
         _verify(names_to_verify(profile, root))
         plan = load_plan(profile, root)
-        changed = [item for item in plan.runs if _known_state(item, plan, root) != item.state_key]
+        changed = [item for item in plan.runs if _key_in(_note(item, plan, root)) != item.state_key]
         _check_parameters(changed, plan, root)
         for item in changed:
             _choose_state(item, plan, root)
@@ -144,13 +145,12 @@ def _verify(names: tuple[str, ...]) -> None:
         raise WorkflowError("\n  ".join(["not all data is in place:", *failed]))
 
 
-def _note(item: Run, plan: Plan, root: Path, suffix: str = ".key") -> Path:
-    return root / plan.folder / ".workflow" / "state" / f"{item.name}{suffix}"
+def _note(item: Run, plan: Plan, root: Path, of: str = "key") -> Path:
+    """What holds the key of the state that is there, or of the one set aside ("superseded")."""
+    return root / plan.folder / ".workflow" / "state" / f"{item.name}.{of}"
 
 
-def _known_state(item: Run, plan: Plan, root: Path, suffix: str = ".key") -> str | None:
-    """Key of the state that is there (suffix .superseded: of the one set aside)."""
-    note = _note(item, plan, root, suffix)
+def _key_in(note: Path) -> str | None:
     return note.read_text(encoding="utf-8").strip() if note.is_file() else None
 
 
@@ -168,12 +168,8 @@ def _choose_state(item: Run, plan: Plan, root: Path) -> None:
     Going on from them would give a result that neither the old nor the new code explains. One
     earlier state is kept, and comes back when its code and parameters come back.
     """
-    notes = root / plan.folder / ".workflow" / "state"
-    note, aside_note = notes / f"{item.name}.key", notes / f"{item.name}.superseded"
-    known, aside_key = (p.read_text().strip() if p.is_file() else None for p in (note, aside_note))
-    if known == item.state_key:
-        return
-    returns = aside_key == item.state_key
+    note, aside_note = _note(item, plan, root), _note(item, plan, root, "superseded")
+    known, returns = _key_in(note), _key_in(aside_note) == item.state_key
     for folder in (root / path for path in item.state):
         if known is None or (not folder.exists() and not returns):
             continue
@@ -194,8 +190,8 @@ def _choose_state(item: Run, plan: Plan, root: Path) -> None:
             logger.warning("%s: goes on from the state it had with these", item.name)
         shutil.rmtree(earlier, ignore_errors=True)
     if known is not None:
-        write_text(_note(item, plan, root, ".superseded"), known + "\n")
-    write_text(_note(item, plan, root), item.state_key + "\n")
+        write_text(aside_note, known + "\n")
+    write_text(note, item.state_key + "\n")
 
 
 def _unlock(root: Path) -> None:
@@ -208,13 +204,9 @@ def _unlock(root: Path) -> None:
 
 
 def _snakemake_lives(root: Path) -> bool:
-    for process in psutil.process_iter():
-        try:
-            if "snakemake" in " ".join(process.cmdline()[:4]) and Path(process.cwd()) == root:
-                return True
-        except (psutil.Error, OSError):
-            continue
-    return False
+    found = [process.info for process in psutil.process_iter(["cmdline", "cwd"])]
+    return any("snakemake" in " ".join((process["cmdline"] or [])[:4])
+               and Path(process["cwd"] or "") == root for process in found)
 
 
 def _supervise(command: list[str], root: Path, records: Path) -> int:

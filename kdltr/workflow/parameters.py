@@ -180,7 +180,3 @@ def _of_default(value: ast.expr) -> Any:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-__all__ = ["NotebookError", "at_home", "check_parameters", "declarations", "read_parameters",
-           "read_yaml"]  # fmt: skip

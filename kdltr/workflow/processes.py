@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,51 +30,41 @@ class WorkflowError(Exception):
     """The workflow cannot run; the message says what to do."""
 
 
-class ProfileLock:
-    """Exclusive lock of a profile, freed by the system when the process ends, however it ends.
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds a lock that the system frees when the process ends, however it ends.
 
     Raises:
         WorkflowError: another process holds it; the message names that process.
     """
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> "ProfileLock":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = open(self.path, "a+", encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in NO_SUCH_CALL:
-                logger.warning("the file system of %s has no locks: see to it yourself that no "
-                               "other run writes there", self.path.parent)
-                return self
-            if not isinstance(error, BlockingIOError):
-                raise
-            self._handle.seek(0)
-            holder = self._handle.read().strip() or "unknown"
-            self._handle.close()
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {socket.gethostname()}")
+            file.flush()
+        except BlockingIOError:
+            file.seek(0)
             raise WorkflowError(
-                f"{self.path.parent} is being written by process {holder}; wait for it, or "
-                "end it and run again"
+                f"{path.parent} is being written by process {file.read().strip() or 'unknown'}; "
+                "wait for it, or end it and run again"
             ) from None
-        self._handle.truncate(0)
-        self._handle.write(f"{os.getpid()} on {socket.gethostname()}")
-        self._handle.flush()
-        return self
+        except OSError as error:
+            if error.errno not in NO_SUCH_CALL:
+                raise
+            logger.warning("the file system of %s has no locks: see to it yourself that no "
+                           "other run writes there", path.parent)
+        yield
 
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
 
-
-def describe(process: psutil.Process) -> dict[str, Any]:
-    """What identifies a process: its id, when it started, whether it leads a session."""
+def describe(process: psutil.Process) -> dict[str, Any] | None:
+    """What identifies a process: id, start, whether it leads a session; None if it has ended."""
     try:
-        leads = os.getsid(process.pid) == process.pid
-    except OSError:
-        leads = False
-    return {"pid": process.pid, "created": process.create_time(), "session": leads}
+        return {"pid": process.pid, "created": process.create_time(),
+                "session": os.getsid(process.pid) == process.pid}
+    except (psutil.NoSuchProcess, OSError):
+        return None
 
 
 class JobRecord:
@@ -97,7 +87,7 @@ class JobRecord:
             members += self.process.children(recursive=True)
         except psutil.NoSuchProcess:
             return
-        found = [d for d in map(_describe_or_none, members) if d]
+        found = [d for d in map(describe, members) if d]
         if found == self._written:
             os.utime(self.path)
             return
@@ -107,13 +97,6 @@ class JobRecord:
     def remove(self) -> None:
         """The work is over."""
         self.path.unlink(missing_ok=True)
-
-
-def _describe_or_none(process: psutil.Process) -> dict[str, Any] | None:
-    try:
-        return describe(process)
-    except psutil.NoSuchProcess:
-        return None
 
 
 def end_recorded(folder: Path) -> int:
@@ -204,9 +187,9 @@ def _session(leader: int, created: float) -> Iterable[psutil.Process]:
 def end_processes(processes: list[psutil.Process]) -> int:
     """Ask them to end, wait a little, then end them. Returns how many there were."""
     for method in ("terminate", "kill"):
-        for process in processes:
-            if _runs(process):
-                _signal(process, method)
+        for process in filter(_runs, processes):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                getattr(process, method)()
         limit = time.monotonic() + GRACE
         while any(map(_runs, processes)) and time.monotonic() < limit:
             time.sleep(0.05)
@@ -219,8 +202,3 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _signal(process: psutil.Process, method: str) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        getattr(process, method)()

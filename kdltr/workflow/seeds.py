@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def job(name: str, seed: int) -> str:
-    """The name of a run's job of one seed."""
-    return f"{name}-{seed}"
-
-
 def by_seed(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The entries of a plan with one entry a seed in place of those that have `seeds`.
 
     A job reads the parameter files of its run and is given its seed; "{seed}" in a path stands for
     it. What needs the run needs all its jobs.
     """
-    jobs = {name: [job(name, seed) for seed in entry["seeds"]] if entry.get("seeds") else [name]
+    jobs = {name: [f"{name}-{seed}" for seed in entry.get("seeds") or ()] or [name]
             for name, entry in runs.items()}
     made = {}
     for name, entry in runs.items():

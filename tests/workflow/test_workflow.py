@@ -23,10 +23,10 @@ from kdltr.workflow import engine, keys, tidy
 from kdltr.workflow.plan import load_plan
 from kdltr.workflow.processes import (
     JobRecord,
-    ProfileLock,
     WorkflowError,
     describe,
     end_recorded,
+    locked,
 )
 
 STEPS = 12
@@ -236,6 +236,42 @@ def check_idle_then_changed(project: Path) -> None:
     assert not (project / "results/tiny").exists() and published.exists()
 
 
+def test_one_earlier_state_is_kept_and_comes_back_with_its_parameters(project):
+    state = project / "results/tiny/count"
+    aside = state.with_name("count.superseded")
+
+    def choose(steps: int) -> None:
+        (project / "params/tiny/count.yaml").write_text(f"steps: {steps}\n")
+        plan = load_plan("tiny", project)
+        engine._choose_state(plan.runs[0], plan, project)
+
+    for steps in (1, 2):
+        choose(steps)
+        assert not state.exists()
+        state.mkdir(parents=True)
+        (state / "of").write_text(str(steps))
+    for steps, other in ((1, "2"), (2, "1")):
+        choose(steps)
+        assert (state / "of").read_text() == str(steps) and (aside / "of").read_text() == other
+    choose(3)
+    assert not state.exists() and (aside / "of").read_text() == "2"
+    assert {path.name for path in state.parent.glob("count*")} == {"count.superseded"}
+
+
+def test_a_snakemake_that_works_here_keeps_its_locks(project):
+    lock = project / ".snakemake/locks/0.input.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "snakemake"],
+                          cwd=project) as other:
+        STARTED.append(other)
+        engine._unlock(project)
+        assert lock.exists()
+        other.kill()
+    engine._unlock(project)
+    assert not lock.exists()
+
+
 def test_the_plan_orders_runs_and_its_keys_follow_content(project):
     plan = load_plan("tiny", project)
     assert [run.name for run in plan.runs] == ["count", "total"]
@@ -390,12 +426,12 @@ def test_tables_the_report_and_what_readme_shows_are_published(project):
 
 def test_one_lock_per_profile(tmp_path):
     with (
-        ProfileLock(tmp_path / "lock"),
+        locked(tmp_path / "lock"),
         pytest.raises(WorkflowError, match=str(os.getpid())),
-        ProfileLock(tmp_path / "lock"),
+        locked(tmp_path / "lock"),
     ):
         pass
-    with ProfileLock(tmp_path / "lock"):
+    with locked(tmp_path / "lock"):
         pass
 
 
@@ -470,5 +506,5 @@ def test_a_file_system_without_locks_is_worked_on_with_a_warning(tmp_path, monke
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with ProfileLock(tmp_path / "lock"):
+    with locked(tmp_path / "lock"):
         assert "has no locks" in caplog.text

@@ -17,16 +17,38 @@ WORD = "one word"  # the subset of rows that count what reading one takes
 
 
 @dataclass(frozen=True)
-class PaperClaim:
-    """A statement of the paper.
+class Finding:
+    """A statement, and what was measured of it, if anything.
 
     Attributes:
         text: in words.
-        published: the figure, in `unit`.
-        unit: "%", "points", or "count".
-        source: the file in data/paper/.
+        published: the paper's figure, in `unit`: "%", "points", or "count".
+        source: the file in data/paper/ that holds it; beside: what belongs to it.
+        run: the run that measured it; on: the recogniser, and the words if not the paper's.
+    """
+
+    text: str
+    published: float | None
+    unit: str
+    source: str = ""
+    beside: str = ""
+    verdict: str = ""
+    measured: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    n: int | None = None
+    here: str = ""
+    run: str = ""
+    on: str = ""
+
+
+@dataclass(frozen=True)
+class PaperClaim(Finding):
+    """A statement of the paper, and how to find what was measured of it.
+
+    Attributes:
         recogniser: the paper's name.
-        beside: what belongs to the figure.
         asks: pattern of the text of a measured claim (`kdltr.evaluation.compare`) that asks the
             same; its group "other" is what was compared with, where that can be another.
         rows: table, metric, method and subset of the rows that measure it.
@@ -34,12 +56,7 @@ class PaperClaim:
             the same; this says something only where words and recogniser are the paper's.
     """
 
-    text: str
-    published: float
-    unit: str
-    source: str
     recogniser: str = ""
-    beside: str = ""
     asks: str = ""
     rows: tuple[tuple[str, str, str, str], ...] = ()
     minus: float = 0.0
@@ -55,13 +72,14 @@ def paper_claims() -> list[PaperClaim]:
 def _accuracy(name: str) -> Iterator[PaperClaim]:
     frame, best = _textzoom(name)
     ours, bicubic, other = frame.loc[["Ours", "Bicubic", best], "average"]
-    rows, same = (("textzoom", "accuracy", "distilled", AVERAGE),), ("textzoom.csv", name)
-    yield PaperClaim(f"{name}, distilled: words of TextZoom read right", ours, "%", *same,
-                     rows=rows)  # fmt: skip
+    rows = (("textzoom", "accuracy", "distilled", AVERAGE),)
+    same = {"source": "textzoom.csv", "recogniser": name}
+    yield PaperClaim(f"{name}, distilled: words of TextZoom read right", ours, "%", rows=rows,
+                     **same)  # fmt: skip
     gain = "distilled reads more words than"
-    yield PaperClaim(f"{name}: {gain} bicubic", ours - bicubic, "points", *same,
+    yield PaperClaim(f"{name}: {gain} bicubic", ours - bicubic, "points", **same,
                      asks=rf"{name.lower()}\w*: {gain} bicubic")  # fmt: skip
-    yield PaperClaim(f"{name}: {gain} {against(best)}", ours - other, "points", *same,
+    yield PaperClaim(f"{name}: {gain} {against(best)}", ours - other, "points", **same,
                      asks=rf"{name.lower()}\w*: {gain} {against('(?P<other>.+)')}", rows=rows,
                      minus=other)  # fmt: skip
 
@@ -69,15 +87,15 @@ def _accuracy(name: str) -> Iterator[PaperClaim]:
 def _cost(name: str) -> Iterator[PaperClaim]:
     frame, best = _textzoom(name)
     ours, other = frame.loc["Ours"], frame.loc[best]
-    same = "count", "textzoom.csv", name
+    same = {"unit": "count", "source": "textzoom.csv", "recogniser": name}
     yield PaperClaim(
-        f"{name}, distilled: parameters", 1e6 * ours["mparams"], *same,
-        f"after {best}: {other['mparams']:.2f} M",
+        f"{name}, distilled: parameters", 1e6 * ours["mparams"], **same,
+        beside=f"after {best}: {other['mparams']:.2f} M",
         rows=(("costs", "parameters", "student", WORD), ("size", "parameters", "distilled", WORD)),
     )  # fmt: skip
     yield PaperClaim(
         f"{name}, distilled: multiply-adds a word, counted as the paper does", 1e9 * ours["gflops"],
-        *same, f"after {best}: {other['gflops']:.2f} G",
+        **same, beside=f"after {best}: {other['gflops']:.2f} G",
         rows=(("costs", "multiply-adds, the paper's way", "student", WORD),),
     )  # fmt: skip
 

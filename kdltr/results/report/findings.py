@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kdltr.evaluation.scores import REPRODUCED_WITHIN
 from kdltr.results import PROTOCOL, Result, beside_published, is_published_size
 from kdltr.results.report.cells import GAP, Cell, Line, Table, between, quantity
-from kdltr.results.report.claims import PaperClaim, paper_claims
+from kdltr.results.report.claims import Finding, PaperClaim, paper_claims
 from kdltr.results.report.tables import verdict_cell, words_of
 from kdltr.results.tables import family
 
@@ -23,31 +23,6 @@ VERDICTS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A claim with what was measured of it, if anything.
-
-    Attributes:
-        source: file in data/paper/ that holds the published figure; beside: what belongs to it.
-        run: the run that measured it; on: the recogniser, and the words if not the paper's.
-    """
-
-    text: str
-    unit: str
-    published: float | None
-    source: str = ""
-    beside: str = ""
-    verdict: str = ""
-    measured: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    n: int | None = None
-    here: str = ""
-    run: str = ""
-    on: str = ""
-
-
 def findings(results: Sequence[Result]) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """(the paper's claims that were measured, those that were not, what was asked beyond them)."""
     asked = [finding for result in results for finding in _asked(result)]
@@ -55,13 +30,12 @@ def findings(results: Sequence[Result]) -> tuple[list[Finding], list[Finding], l
     for claim in paper_claims():
         same = [f for f in asked if claim.asks and re.fullmatch(claim.asks, f.text)]
         asked = [finding for finding in asked if finding not in same]
-        stated = Finding(claim.text, claim.unit, claim.published, claim.source, claim.beside)
         answers = [replace(f, text=claim.text, source=claim.source, on=_on(claim, f)) for f in same]
         if not (claim.minus and answers):
-            answers += [f for result in results for f in _rows_of(claim, stated, result)]
+            answers += [f for result in results for f in _rows_of(claim, result)]
         judged = [f for f in answers if f.verdict in JUDGED]  # a smaller model has no say beside it
         measured += judged or answers
-        alone += [] if answers else [stated]
+        alone += [] if answers else [claim]
     measured += [finding for finding in asked if finding.published is not None]
     return measured, alone, [finding for finding in asked if finding.published is None]
 
@@ -78,12 +52,12 @@ def _asked(result: Result) -> Iterator[Finding]:
     for claim in result.document.get("extra", {}).get("claims", ()):
         same = {name: claim[name] for name in
                 ("published", "verdict", "measured", "low", "high", "p", "n", "here")}
-        yield Finding(claim["claim"], "points", run=result.document["run"], on=words_of(result),
-                      **same)  # fmt: skip
+        yield Finding(claim["claim"], unit="points", run=result.document["run"],
+                      on=words_of(result), **same)  # fmt: skip
 
 
-def _rows_of(claim: PaperClaim, stated: Finding, result: Result) -> Iterator[Finding]:
-    """`stated` with what the rows of a result measure of it."""
+def _rows_of(claim: PaperClaim, result: Result) -> Iterator[Finding]:
+    """A claim with what the rows of a result measure of it."""
     run = result.document["run"]
     rows = [row for row in result.rows
             if (row.table, row.metric, row.method, row.subset) in claim.rows
@@ -92,14 +66,14 @@ def _rows_of(claim: PaperClaim, stated: Finding, result: Result) -> Iterator[Fin
         for row in rows:
             equal = quantity(row.value, "count") == quantity(claim.published, "count")
             verdict = JUDGED[not equal] if is_published_size(row.recogniser) else "different model"
-            yield replace(stated, verdict=verdict, measured=row.value, run=run, on=row.recogniser)
+            yield replace(claim, verdict=verdict, measured=row.value, run=run, on=row.recogniser)
         return
     same_data = result.document.get("extra", {}).get("same_data", False)
     for line in beside_published(rows, same_data).itertuples():
         if claim.minus and line.verdict not in JUDGED:
             continue  # a published figure says nothing about other words
         yield replace(
-            stated, verdict=line.verdict, measured=line.measured - claim.minus,
+            claim, verdict=line.verdict, measured=line.measured - claim.minus,
             low=line.low - claim.minus, high=line.high - claim.minus, n=line.n, run=run,
             on=_listed(line.recogniser, words_of(result)),
         )  # fmt: skip
