@@ -15,25 +15,31 @@ from kdltr.evaluation.evaluate import (
     evaluate,
     load_for,
 )
+from kdltr.evaluation.lines import error_rates
 from kdltr.files import atomic_path
 from kdltr.models.devices import checked_device
 from kdltr.models.weights import load_recogniser
 from kdltr.superres import load_two_stage
 
-LR_SIZE = (16, 64)
-
 
 def command(options: Namespace) -> int:
     """A line for each data set, and one for all of them together."""
     model = load_recogniser(options.weights, options.model, checked_device(options.device))
-    reader = UpsampleBicubic(model, LR_SIZE) if options.bicubic else model
+    data = {path: load_for(model, path) for path in options.data}
+    reader = model
+    if options.bicubic:
+        reader = UpsampleBicubic(model, next(iter(data.values())).lr.shape[2:])
     if options.upscaler:
         reader = load_two_stage(options.upscaler, model).to(model.device)
-    scores = {path: evaluate(reader, load_for(model, path)) for path in options.data}
+    scores = {path: evaluate(reader, pairs) for path, pairs in data.items()}
     if len(scores) > 1:
         scores["average"] = combine(scores)
     lines = {name: _line(found) for name, found in scores.items()}
     sys.stdout.write(f"{pd.DataFrame(lines).T.to_string()}\n\n{PROTOCOL}\n")
+    if model.lines:
+        read = pd.concat(scores[path].predictions for path in data)
+        sys.stdout.write(f"\n{error_rates(read['label'], read['reading'])}, in percent: case "
+                         "matters, punctuation is a word, the separator a character\n")
     if options.predictions:
         with atomic_path(options.predictions) as temporary:
             parts = {name: found for name, found in scores.items() if name in options.data}

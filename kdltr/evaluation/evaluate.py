@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from kdltr.charset import DIGITS_FIRST36
 from kdltr.data.loader import WordPairs, load_pairs
 from kdltr.data.opening import open_data
+from kdltr.data.records import Pair
 from kdltr.evaluation.scores import (
     PROTOCOL,
     Interval,
@@ -91,10 +92,17 @@ def evaluate(
 
 
 def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
-    """The words of a data set in the size that `model` reads: its LR images where they fit."""
-    lr_size = (16, 64)
-    hr_size = (32, 128) if tuple(model.image_size) == lr_size else model.image_size
-    return load_pairs([open_data(path)], hr_size, lr_size)
+    """The words of a data set in the size that `model` reads: its LR images where they fit.
+
+    LR images of lines keep the size that they are stored in.
+    """
+    data, size, lr_size = open_data(path), tuple(model.image_size), (16, 64)
+    if model.lines and len(data) and isinstance(pair := data[0], Pair):
+        hr_size, lr_size = pair.hr.shape[:2], pair.lr.shape[:2]
+    else:
+        hr_size = (32, 128)
+        lr_size = tuple(side // 2 for side in size) if model.lines else lr_size
+    return load_pairs([data], hr_size if size == lr_size else size, lr_size)
 
 
 def upsample_bicubic(images: Tensor, size: tuple[int, int] | None = None) -> Tensor:

@@ -5,10 +5,15 @@ import pytest
 import torch
 
 from kdltr.apps.command import main
+from kdltr.checkpoint import save_weights
 from kdltr.data.lmdb import write_pairs, write_words
+from kdltr.data.loader import load_pairs
 from kdltr.data.opening import lmdb_to_folder
 from kdltr.evaluation.evaluate import UpsampleBicubic, evaluate
+from kdltr.evaluation.lines import error_rates
+from kdltr.generator.lines import GeneratedLines, write_lines, write_small
 from kdltr.generator.synthetic import generate_files
+from kdltr.models import create_model
 from kdltr.models.weights import load_recogniser
 from kdltr.superres import create_upscaler, load_two_stage, save_upscaler
 
@@ -66,3 +71,21 @@ def test_data_that_are_not_there_are_said(tmp_path, capsys):
     assert main(["evaluate", "parseq_nano_ltr", str(tmp_path / "none")]) == 2
     error = capsys.readouterr().err
     assert "found nothing there" in error and len(error.splitlines()) == 1
+
+
+def test_lines_are_read_in_the_size_they_are_stored_in_and_counted_as_lines(tmp_path, capsys):
+    sharp = write_lines(tmp_path / "sharp", GeneratedLines("train", 4, 1), (48, 512))
+    pairs = str(write_small(tmp_path / "pairs", sharp, 4, 1.0, seed=1))
+    teacher = load_recogniser("dan_nano")
+    torch.manual_seed(0)
+    student = create_model("dan_nano_ltr", scale=4).init_from_teacher(teacher)
+    save_weights(student, file := tmp_path / "student.safetensors", {"model": "dan_nano_ltr"})
+    loaded = load_pairs(pairs, (48, 512), (12, 128))
+    readers = {("dan_nano",): teacher, (str(file),): student,
+               ("dan_nano", "--bicubic"): UpsampleBicubic(teacher, (12, 128))}
+    for (name, *options), reader in readers.items():
+        assert main(["evaluate", name, pairs, *options]) == 0
+        read = evaluate(reader, loaded).predictions
+        assert str(error_rates(read["label"], read["reading"])) in capsys.readouterr().out
+    assert main(["evaluate", "dan_nano", str(sharp)]) == 0
+    assert "WER" in capsys.readouterr().out
