@@ -34,6 +34,11 @@ BATCHES = (1, 32)  # compared with PyTorch
 # Of the largest logit. Two float32 programs agree to about 1e-6; ABINet and MATRN with trained
 # weights can make hundreds of times more of a last bit.
 TOLERANCE = 1e-3
+INPUT = {  # by whether it reads lines
+    False: "RGB in [0, 1], the image of one word resized to image_size (height, width)",
+    True: "RGB in [0, 1], a line in the middle of a white canvas of image_size (height, width), "
+          "shrunk only if it does not fit",
+}
 DECODE = {
     "attention": (
         "Per step the class of the largest logit: 0 ends the word, class i is the i-th character "
@@ -121,7 +126,8 @@ def _write(model: Recogniser, path: Path) -> None:
         "lower": json.dumps(model.charset.lower),
         "decoding": model.decoding,
         "image_size": json.dumps(list(model.image_size)),
-        "input": "RGB in [0, 1], the image of one word resized to image_size (height, width)",
+        "lines": json.dumps(model.lines),
+        "input": INPUT[model.lines],
         "decode": DECODE[model.decoding],
         "kdltr_version": metadata.version("kdltr"),
     }

@@ -46,6 +46,7 @@ class OnnxReader(Recogniser):
             self.name, self.decoding = facts["model"], facts["decoding"]
             self.charset = Charset(self.name, facts["charset"], json.loads(facts["lower"]))
             self.image_size = tuple(json.loads(facts["image_size"]))
+            self.lines = json.loads(facts["lines"])
             self._check()
         except Exception as error:  # ONNX Runtime's have no common ancestor
             raise CheckpointError(f"{path}: expected an ONNX file that kdltr wrote, found another "

@@ -13,6 +13,7 @@ from torch import nn
 from kdltr import ALNUM36, ModelOutput, Recogniser, create_model, list_models
 from kdltr.files import MissingExtra
 from kdltr.models import onnx as export
+from kdltr.models.onnx_reader import OnnxReader
 
 STUDENTS = [name for name in list_models() if name.endswith("_ltr")]
 NANO = [name for name in STUDENTS if "nano" in name]
@@ -75,9 +76,12 @@ def test_the_file_says_what_it_is_and_how_to_read_it(tmp_path):
     assert said["model"] == "tiny" and said["charset"] == ALNUM36.characters
     assert json.loads(said["image_size"]) == [8, 16] and said["kdltr_version"]
     assert "0 ends the word" in said["decode"]
-    model.decoding = "ctc"
+    assert said["lines"] == "false" and "one word" in said["input"]
+    model.decoding, model.lines = "ctc", True
     export.export(model, path)
-    assert "0, the blank, is dropped" in facts(path)["decode"]
+    said = facts(path)
+    assert "0, the blank, is dropped" in said["decode"] and "a line" in said["input"]
+    assert OnnxReader(path).lines
     inputs = onnx.load(path).graph.input
     assert [entry.name for entry in inputs] == ["images"]
     places = inputs[0].type.tensor_type.shape.dim
