@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from kdltr.apps.signals import Stop
 from kdltr.train import DistillConfig, distill
 
 
@@ -17,8 +18,16 @@ class SettingsError(ValueError):
 
 
 def command(options: Namespace) -> int:
-    """Train, with progress on stderr; the path of the weights on stdout."""
-    result = distill(read_settings(options.config, options.changes))
+    """Train, with progress on stderr; the path of the weights on stdout.
+
+    Returns what a shell reports of an interrupted program if it was interrupted before the end.
+    """
+    with Stop().noting() as stop:
+        result = distill(read_settings(options.config, options.changes), stop_now=stop)
+    if stop.signal and not result.finished:
+        sys.stderr.write(f"{options.prog}: interrupted after step {result.steps}, which is saved "
+                         f"in {result.run_dir}; run the same command to go on\n")
+        return 128 + stop.signal
     best = "" if result.best_accuracy is None else f", {100 * result.best_accuracy:.1f} % right"
     sys.stderr.write(f"step {result.best_step} of {result.steps}{best}; all of the run is in "
                      f"{result.run_dir}\n")

@@ -1,13 +1,12 @@
-"""One writer per profile: a lock, and records of the processes that write.
+"""One writer per profile: records of the processes that write.
 
 After SIGKILL of snakemake its jobs go on running, and the next run would be a second writer of
-the same checkpoints. A profile therefore has one lock, which the system frees when its holder
-dies, and records of who is writing, by which an orphan is found and ended. A process id can be
-reused, so a record also holds the start time of its process.
+the same checkpoints. A profile therefore has, beside its lock (`kdltr.locks`), records of who is
+writing, by which an orphan is found and ended. A process id can be reused, so a record also holds
+the start time of its process.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -19,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from kdltr.files import NO_SUCH_CALL, write_json
+from kdltr.files import write_json
 
 logger = logging.getLogger(__name__)
 HEARTBEAT = 120.0  # seconds after which a record of another machine counts as dead
@@ -28,44 +27,6 @@ GRACE = 5.0  # seconds between asking an orphan to end and ending it
 
 class WorkflowError(Exception):
     """The workflow cannot run; the message says what to do."""
-
-
-class ProfileLock:
-    """Exclusive lock of a profile, freed by the system when the process ends, however it ends.
-
-    Raises:
-        WorkflowError: another process holds it; the message names that process.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> "ProfileLock":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = open(self.path, "a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in NO_SUCH_CALL:
-                logger.warning("the file system of %s has no locks: see to it yourself that no "
-                               "other run writes there", self.path.parent)
-                return self
-            if not isinstance(error, BlockingIOError):
-                raise
-            self._handle.seek(0)
-            holder = self._handle.read().strip() or "unknown"
-            self._handle.close()
-            raise WorkflowError(
-                f"{self.path.parent} is being written by process {holder}; wait for it, or "
-                "end it and run again"
-            ) from None
-        self._handle.truncate(0)
-        self._handle.write(f"{os.getpid()} on {socket.gethostname()}")
-        self._handle.flush()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._handle.close()
 
 
 def describe(process: psutil.Process) -> dict[str, Any]:
