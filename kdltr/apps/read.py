@@ -78,7 +78,8 @@ def command(options: Namespace) -> int:
 
     With `--detect` left, top, width and height follow. Objects have `path`, `text` and
     `confidence`, and of words `box` (four corners), `height` and `model`; or `path` and `error`.
-    Without `--json` errors go to stderr. Returns 1 if any image could not be read.
+    Without `--json` errors go to stderr. A photograph without words has no line, and one on stderr
+    says so. Returns 1 if any image could not be read.
     """
     device = checked_device(options.device)
     _check_picture(options)
@@ -92,12 +93,12 @@ def command(options: Namespace) -> int:
     for path, result in results:
         failed |= isinstance(result, ImageError)
         lines = []
-        if options.json:
+        if isinstance(result, list) and not result:
+            sys.stderr.write(f"kdltr read: {_one_line(path)}: no words found\n")
+        elif options.json:
             lines = [json.dumps({"path": path, **each}) for each in _said(result)]
         elif isinstance(result, ImageError):
             sys.stderr.write(f"kdltr read: {_one_line(str(result))}\n")
-        elif not result:
-            sys.stderr.write(f"kdltr read: {_one_line(path)}: no words found\n")
         else:
             lines = ["\t".join([_one_line(path), *each]) for each in _columns(result)]
         sys.stdout.writelines(f"{line}\n" for line in lines)
