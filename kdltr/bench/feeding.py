@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Collection, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from torch import Tensor
@@ -16,6 +14,7 @@ from torch import Tensor
 from kdltr.bench.clock import TOTAL, interleave
 from kdltr.data.shards import Shards
 from kdltr.generator.synthetic import arrays
+from kdltr.generator.workers import processes
 from kdltr.train.augment import augment
 from kdltr.train.feed import shuffled
 
@@ -27,9 +26,8 @@ def rendering(workers: int, pairs: int = 1000, effects: Collection[str] = ()) ->
         pairs: that each renders.
         effects: of `kdltr.generator.EFFECTS`.
     """
-    context = multiprocessing.get_context("spawn")
     tasks = [(pairs, number, tuple(effects)) for number in range(workers)]
-    with ProcessPoolExecutor(workers, mp_context=context) as executor:
+    with processes(workers) as executor:
         return sum(executor.map(_rendering_rate, tasks))
 
 
