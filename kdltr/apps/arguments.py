@@ -19,8 +19,8 @@ def read(parser: ArgumentParser) -> str:
 
     kdltr read --detect photo.jpg --picture found.png
     """
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="of one word, written from left "
-                        "to right (turn others first); or photographs")
+    parser.add_argument("images", nargs="+", type=named, metavar="IMAGE", help="of one word, "
+                        "written from left to right (turn others first); or photographs")
     parser.add_argument("--detect", action="store_true", help="find words first; boxes in pixels")
     parser.add_argument("--picture", type=file_to_write, metavar="FILE",
                         help="with --detect: draw the readings there")

@@ -23,7 +23,7 @@ from kdltr.data.records import ImageError
 from kdltr.files import atomic_path
 from kdltr.models import Recogniser
 from kdltr.models.devices import checked_device
-from kdltr.models.weights import DEFAULT, load_recogniser
+from kdltr.models.weights import DEFAULT, list_weights, load_recogniser
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -83,7 +83,9 @@ def command(options: Namespace) -> int:
     """
     device = checked_device(options.device)
     _check_picture(options)
-    weights = DEFAULT if options.weights is None else options.weights  # "" is a mistake
+    weights = options.weights
+    if weights is None:  # "" is a mistake
+        weights = options.model if options.model in list_weights() else DEFAULT
     model = load_recogniser(weights, options.model, device)
     if options.detect:
         results = read_photographs(PhotographReader(model), options.images, options.picture)

@@ -49,6 +49,7 @@ def test_the_list_names_every_command(capsys):
     (["run", "quick", "--cores", "two"], "invalid int value: 'two'; see kdltr run --help"),
     (["data", "shards", "x", "--pairs", "1", "--split", "test"], "invalid choice: 'test'"),
     (["bundle", ""], "argument FILE.tar.gz: expected a path, found none; see kdltr bundle --help"),
+    (["read", "a.png", ""], "argument IMAGE: expected a path, found none; see kdltr read --help"),
     (["export", "x", "."], "argument FILE.onnx: expected a file to write, found the folder ."),
     (["export", "x", os.devnull], f"found the device {os.devnull}"),
     (["export", "x", "x" * 300], "expected a file to write, found File name too long"),
