@@ -62,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 2, after one line on stderr, where something can be mended by who typed the command.
     """
+    for name in ("stdout", "stderr"):  # closed, as by a shell's >&-
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # file names need not be text, nor terminals UTF-8
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

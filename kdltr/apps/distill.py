@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 import yaml
 
 from kdltr.apps.signals import Stop
+from kdltr.files import place
 from kdltr.train import DistillConfig, distill
 
 
@@ -46,9 +46,13 @@ def read_settings(file: str, changes: Sequence[str] = ()) -> DistillConfig:
         SettingsError: no such file, no such lines, an unknown setting or a bad value.
     """
     try:
-        settings = _mapping(Path(file).read_text(encoding="utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"expected a file of settings at {file}, found none: {error}") from None
+        settings = _mapping(place(file).read_text(encoding="utf-8-sig"), file)
+    except OSError as error:
+        raise SettingsError(f"expected a file of settings at {file}, found: "
+                            f"{error.strerror.lower()}; check the path") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file}: expected UTF-8, found other text ({error.reason} at byte "
+                            f"{error.start}); save the file as UTF-8") from None
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:

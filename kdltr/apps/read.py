@@ -23,7 +23,7 @@ from kdltr.data.records import ImageError
 from kdltr.files import atomic_path
 from kdltr.models import Recogniser
 from kdltr.models.devices import checked_device
-from kdltr.models.weights import DEFAULT, list_weights, load_recogniser
+from kdltr.models.weights import load_recogniser
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -83,10 +83,7 @@ def command(options: Namespace) -> int:
     """
     device = checked_device(options.device)
     _check_picture(options)
-    weights = options.weights
-    if weights is None:  # "" is a mistake
-        weights = options.model if options.model in list_weights() else DEFAULT
-    model = load_recogniser(weights, options.model, device)
+    model = load_recogniser(options.weights, options.model, device)
     if options.detect:
         results = read_photographs(PhotographReader(model), options.images, options.picture)
     else:

@@ -127,6 +127,13 @@ def test_what_takes_long_to_import_is_imported_where_it_is_needed(code, heavy):
     assert not done.returncode, done.stderr
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_output_is_no_traceback(closed):
+    done = subprocess.run(["sh", "-c", f'"$0" -m kdltr distill none.yaml {closed}', sys.executable],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
 def test_both_ways_of_starting_are_the_same(tmp_path):
     done = start("read", "none.png", "--weights", "none", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

@@ -106,7 +106,8 @@ def test_a_wrong_setting_is_one_line(settings, change, said, capsys):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    (None, "expected a file of settings"),
+    (None, "expected a file of settings at .*mine.yaml, found: no such file"),
+    (b"output_dir: caf\xe9\n", "expected UTF-8, found other text"),
     ("- epochs", "expected `name: value` lines, found list"),
     ("epochs: 3", "expected output_dir"),
     ("epochs: [", "expected YAML"),
@@ -114,6 +115,6 @@ def test_a_wrong_setting_is_one_line(settings, change, said, capsys):
 def test_a_file_that_is_none_is_said(text, said, tmp_path):
     file = tmp_path / "mine.yaml"
     if text:
-        file.write_text(text)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(SettingsError, match=said):
         read_settings(str(file))
