@@ -118,7 +118,7 @@ def load_weights(
 
     Raises:
         CheckpointError: as `read_weights`, or names or shapes differ, or whole numbers stand for
-            others; all of them are listed.
+            others; how many, and the first of each kind.
     """
     beside = beside or {}
     found = {name: value for name, value in read_weights(path).items()
@@ -130,28 +130,26 @@ def fit_weights(model: nn.Module, found: Mapping[str, Tensor], path: str | Path)
     """Load a state dict strictly; ``path`` is where it was found.
 
     Raises:
-        CheckpointError: names or shapes differ; all of them are listed.
+        CheckpointError: names or shapes differ; how many, and the first of each kind.
     """
     expected = model.state_dict()
     missing, unexpected = expected.keys() - found.keys(), found.keys() - expected.keys()
-    problems = [f"missing {name} {tuple(expected[name].shape)}" for name in missing]
-    problems += [f"unexpected {name} {tuple(found[name].shape)}" for name in unexpected]
-    problems += [
-        f"mis-shaped {name}: expected {tuple(expected[name].shape)}, found {tuple(value.shape)}"
-        for name, value in found.items()
-        if name in expected and value.shape != expected[name].shape
+    kinds = [
+        [f"missing {name} {tuple(expected[name].shape)}" for name in missing],
+        [f"unexpected {name} {tuple(found[name].shape)}" for name in unexpected],
+        [f"mis-shaped {name}: expected {tuple(expected[name].shape)}, found {tuple(value.shape)}"
+         for name, value in found.items()
+         if name in expected and value.shape != expected[name].shape],
+        [f"mis-typed {name}: expected floating-point numbers, found {value.dtype}"
+         for name, value in found.items()
+         if name in expected and expected[name].is_floating_point() > value.is_floating_point()],
     ]
-    problems += [
-        f"mis-typed {name}: expected floating-point numbers, found {value.dtype}"
-        for name, value in found.items()
-        if name in expected and expected[name].is_floating_point() > value.is_floating_point()
-    ]
-    if problems:
+    if any(kinds):
         name = getattr(model, "name", type(model).__name__)
-        raise CheckpointError(
-            f"{path} does not fit {name} ({len(problems)} differences); is it of another model?\n  "
-            + "\n  ".join(sorted(problems))
-        )
+        few = [min(kind) + (f" and {len(kind) - 1} more" if len(kind) > 1 else "")
+               for kind in kinds if kind]
+        raise CheckpointError(f"{path} does not fit {name}, {sum(map(len, kinds))} differences: "
+                              f"{'; '.join(few)}. Is it of another model?")
     model.load_state_dict(found)
 
 

@@ -41,6 +41,31 @@ def place(path: str | os.PathLike) -> Path:
     return Path(path).expanduser()
 
 
+def check_folder(folder: str | os.PathLike) -> Path:
+    """A folder that can be written to, or made; nothing is changed yet.
+
+    Raises:
+        NotADirectoryError: something else lies there, or above.
+        PermissionError: it is read-only, or the one above it that is there.
+    """
+    folder = place(folder)
+    found = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not found.is_dir():
+        raise NotADirectoryError(f"{folder}: expected a folder there, or none yet, found {found}, "
+                                 "which is none; name another, or move what is there away")
+    if not os.access(found, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder}: expected a folder that can be written to, found {found}, "
+                              "which is read-only; name another, or allow writing there")
+    return folder
+
+
+def make_folder(folder: str | os.PathLike) -> Path:
+    """The folder, made where it is missing, with those above it; raises as `check_folder`."""
+    folder = check_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path to write to; it becomes `path` when the block ends well.
@@ -60,7 +85,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     if not path.name or (path.exists() and not (path.is_file() or path.is_dir())):
         raise ValueError(f"expected the path of a file to write, found {str(path)!r}, which is a "
                          "device or no name; name a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     _remove_stale(path)
     marker = f"{_HOST}-{os.getpid()}-{next(_counter)}"
     temporary = path.with_name(f".{path.stem}.{marker}.tmp{path.suffix}")

@@ -47,6 +47,23 @@ def test_directory_replaces_a_directory(tmp_path):
     assert names(tmp_path) == ["data.lmdb"]
 
 
+def test_a_path_below_a_file_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    for way in ("file", "nowhere"):
+        below = tmp_path / way / "deep" / "m.json"
+        with pytest.raises(NotADirectoryError, match=f"expected a folder .* found .*/{way}, which"):
+            files.write_text(below, "new")
+    assert names(tmp_path) == ["file", "nowhere"]
+
+
+def test_a_read_only_folder_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path))  # also to root
+    with pytest.raises(PermissionError, match=f"can be written to, found {tmp_path}, which is rea"):
+        files.write_text(tmp_path / "deep" / "m.json", "new")
+    assert names(tmp_path) == []
+
+
 def test_nothing_written_is_an_error(tmp_path):
     caught = pytest.raises(FileNotFoundError, match="atomic_path yields")
     with caught, files.atomic_path(tmp_path / "a"):

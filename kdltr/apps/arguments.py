@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 
-from kdltr.files import place
+from kdltr.files import check_folder, place
 
 
 def read(parser: ArgumentParser) -> str:
@@ -19,8 +19,8 @@ def read(parser: ArgumentParser) -> str:
 
     kdltr read --detect photo.jpg --picture found.png
     """
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="of one word, written from left "
-                        "to right (turn others first); or photographs")
+    parser.add_argument("images", nargs="+", type=named, metavar="IMAGE", help="of one word, "
+                        "written from left to right (turn others first); or photographs")
     parser.add_argument("--detect", action="store_true", help="find words first; boxes in pixels")
     parser.add_argument("--picture", type=file_to_write, metavar="FILE",
                         help="with --detect: draw the readings there")
@@ -185,8 +185,10 @@ def file_to_write(path: str) -> str:
         kind = "the folder" if found.is_dir() else "the device"
         if found.exists() and not found.is_file():
             raise ArgumentTypeError(f"expected a file to write, found {kind} {path}")
-    except OSError as error:  # a name that cannot be
-        raise ArgumentTypeError(f"expected a file to write, found {error.strerror}") from None
+        check_folder(found.parent)
+    except OSError as error:  # a name or a place that cannot be
+        said = f"expected a file to write, found {error.strerror}" if error.strerror else error
+        raise ArgumentTypeError(str(said)) from None
     return path
 
 

@@ -29,7 +29,7 @@ from kdltr.data.lmdb import write_pairs, write_words
 from kdltr.data.opening import open_data
 from kdltr.data.records import ImageError
 from kdltr.data.shards import Shards
-from kdltr.files import atomic_path, repository_root
+from kdltr.files import atomic_path, make_folder, repository_root
 
 LARGEST = 60 << 20  # bytes: what a machine that is lent often takes
 SOURCES = ("Snakefile", "pyproject.toml", "kdltr", "data/manifest.yaml", "tests/gpu",
@@ -65,7 +65,7 @@ def write_bundle(target: Path, file: Path, root: Path, python: str | None = None
     plan = read_plan(file)
     for name in plan.trainings:  # what is wrong is found here, not on the minutes that are lent
         settings(plan, name)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".bundle-") as building:
         folder = Path(building)
         for path in SOURCES:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from kdltr.apps import arguments as takes
 from kdltr.apps import data_arguments as data_takes
+from kdltr.apps.signals import Terminated, handled, interrupt
 from kdltr.messages import is_message
 from kdltr.settings import Threads, check
 
@@ -44,7 +45,8 @@ COMMANDS = {
 TOP = """Read small, blurred words; train and measure what reads them.
 
 kdltr read word.png"""
-BROKEN_PIPE, INTERRUPTED = 141, 130  # what a shell reports of a program ended by such a signal
+# What a shell reports of a program ended by such a signal.
+BROKEN_PIPE, INTERRUPTED, TERMINATED = 141, 130, 143
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,19 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     It is 2, after one line on stderr, where something can be mended by who typed the command.
     """
+    for name in ("stdout", "stderr"):  # closed, as by a shell's >&-
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # file names need not be text, nor terminals UTF-8
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            return _run(parse(sys.argv[1:] if arguments is None else arguments))
+            options = parse(sys.argv[1:] if arguments is None else arguments)
+            with handled(interrupt):  # SIGTERM too: what is half written is removed
+                return _run(options)
         finally:
             sys.stdout.flush()  # a reader that has gone is noticed here, not at the exit
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except KeyboardInterrupt:
-        return INTERRUPTED
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -85,6 +90,9 @@ def _run(options: argparse.Namespace) -> int:
         return getattr(importlib.import_module(f"kdltr.apps.{module}"), function)(options)
     except BrokenPipeError:
         raise
+    except KeyboardInterrupt as stop:
+        sys.stderr.write(f"{options.prog}: interrupted; what was finished is kept\n")
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     except Exception as error:
         if not is_message(error):
             raise

@@ -42,7 +42,7 @@ def convert(options: Namespace) -> int:
     if Path(options.target).exists():
         raise ValueError(f"expected no {options.target}, found one; remove it or name another")
     copy = folder_to_lmdb if is_folder(options.source) else lmdb_to_folder
-    count = copy(options.source, options.target)
+    count = copy(options.source, options.target, options.skip)
     sys.stdout.write(f"{options.target}: {count} records\n")
     return 0
 

@@ -40,7 +40,8 @@ def convert(parser: ArgumentParser) -> str:
     """
     parser.add_argument("source", metavar="SOURCE", help="a folder with labels.tsv, or an LMDB")
     parser.add_argument("target", type=named, metavar="TARGET", help="the copy; it must not exist")
-    return "SOURCE TARGET"
+    parser.add_argument("--skip", action="store_true", help="leave damaged records out")
+    return "SOURCE TARGET [--skip]"
 
 
 def generate(parser: ArgumentParser) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 import yaml
 
+from kdltr.apps.signals import Stop
+from kdltr.files import place
 from kdltr.train import DistillConfig, distill
 
 
@@ -17,8 +18,16 @@ class SettingsError(ValueError):
 
 
 def command(options: Namespace) -> int:
-    """Train, with progress on stderr; the path of the weights on stdout."""
-    result = distill(read_settings(options.config, options.changes))
+    """Train, with progress on stderr; the path of the weights on stdout.
+
+    Returns what a shell reports of an interrupted program if it was interrupted before the end.
+    """
+    with Stop().noting() as stop:
+        result = distill(read_settings(options.config, options.changes), stop_now=stop)
+    if stop.signal and not result.finished:
+        sys.stderr.write(f"{options.prog}: interrupted after step {result.steps}, which is saved "
+                         f"in {result.run_dir}; run the same command to go on\n")
+        return 128 + stop.signal
     best = "" if result.best_accuracy is None else f", {100 * result.best_accuracy:.1f} % right"
     sys.stderr.write(f"step {result.best_step} of {result.steps}{best}; all of the run is in "
                      f"{result.run_dir}\n")
@@ -37,9 +46,13 @@ def read_settings(file: str, changes: Sequence[str] = ()) -> DistillConfig:
         SettingsError: no such file, no such lines, an unknown setting or a bad value.
     """
     try:
-        settings = _mapping(Path(file).read_text(encoding="utf-8"), file)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"expected a file of settings at {file}, found none: {error}") from None
+        settings = _mapping(place(file).read_text(encoding="utf-8-sig"), file)
+    except OSError as error:
+        raise SettingsError(f"expected a file of settings at {file}, found: "
+                            f"{error.strerror.lower()}; check the path") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file}: expected UTF-8, found other text ({error.reason} at byte "
+                            f"{error.start}); save the file as UTF-8") from None
     for change in changes:
         name, equals, value = change.partition("=")
         if not equals:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -15,7 +14,6 @@ from kdltr.workflow import engine, tidy
 from kdltr.workflow.notebook import run_notebook
 from kdltr.workflow.parameters import NotebookError, declarations, read_parameters
 
-TERMINATED = 143  # what a shell reports of a program that was asked to end
 LARGE = 8 * 10**6  # bytes of a page: a phone takes its time, and a repository keeps every version
 logger = logging.getLogger(__name__)
 
@@ -44,14 +42,10 @@ def run(options: Namespace) -> int:
 
 
 def _run_timebox(options: Namespace, root: Path) -> int:
-    """The path of the summary on stdout; asked to end, it ends what it has started."""
+    """The path of the summary on stdout."""
     file = Path(options.plan or root / "params" / options.profile / timebox_plan.DEFAULT)
     out = Path(options.out)
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    try:
-        status = timebox.run(file, options.minutes, out, root)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    status = timebox.run(file, options.minutes, out, root)
     sys.stdout.write(f"{out / 'summary.json'}\n")
     return status
 

@@ -23,7 +23,7 @@ from kdltr.data.records import ImageError
 from kdltr.files import atomic_path
 from kdltr.models import Recogniser
 from kdltr.models.devices import checked_device
-from kdltr.models.weights import DEFAULT, load_recogniser
+from kdltr.models.weights import load_recogniser
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -78,12 +78,12 @@ def command(options: Namespace) -> int:
 
     With `--detect` left, top, width and height follow. Objects have `path`, `text` and
     `confidence`, and of words `box` (four corners), `height` and `model`; or `path` and `error`.
-    Without `--json` errors go to stderr. Returns 1 if any image could not be read.
+    Without `--json` errors go to stderr. A photograph without words has no line, and one on stderr
+    says so. Returns 1 if any image could not be read.
     """
     device = checked_device(options.device)
     _check_picture(options)
-    weights = DEFAULT if options.weights is None else options.weights  # "" is a mistake
-    model = load_recogniser(weights, options.model, device)
+    model = load_recogniser(options.weights, options.model, device)
     if options.detect:
         results = read_photographs(PhotographReader(model), options.images, options.picture)
     else:
@@ -92,12 +92,12 @@ def command(options: Namespace) -> int:
     for path, result in results:
         failed |= isinstance(result, ImageError)
         lines = []
-        if options.json:
+        if isinstance(result, list) and not result:
+            sys.stderr.write(f"kdltr read: {_one_line(path)}: no words found\n")
+        elif options.json:
             lines = [json.dumps({"path": path, **each}) for each in _said(result)]
         elif isinstance(result, ImageError):
             sys.stderr.write(f"kdltr read: {_one_line(str(result))}\n")
-        elif not result:
-            sys.stderr.write(f"kdltr read: {_one_line(path)}: no words found\n")
         else:
             lines = ["\t".join([_one_line(path), *each]) for each in _columns(result)]
         sys.stdout.writelines(f"{line}\n" for line in lines)

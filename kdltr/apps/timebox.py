@@ -26,9 +26,10 @@ from typing import Any
 
 from kdltr.apps.timebox_plan import Plan, TimeboxError, read_plan
 from kdltr.files import PACKAGE, write_json, write_text
+from kdltr.locks import only_writer
 from kdltr.workflow.limited import TICK, Limited
 from kdltr.workflow.pieces import LIST, join, split
-from kdltr.workflow.processes import end_recorded, locked
+from kdltr.workflow.processes import end_recorded
 
 logger = logging.getLogger(__name__)
 CLOSING = 20.0  # seconds before the end at which a training stops: it validates and saves then
@@ -45,7 +46,7 @@ def run(file: Path, minutes: float, out: Path, root: Path) -> int:
 
     Raises:
         TimeboxError: a plan that cannot be read, or a package is missing.
-        kdltr.workflow.processes.WorkflowError: another run writes to ``out``.
+        kdltr.locks.BusyError: another run writes to ``out``.
         kdltr.workflow.pieces.PiecesError: pieces to go on from that are damaged.
     """
     end = time.monotonic() + 60 * minutes
@@ -54,7 +55,7 @@ def run(file: Path, minutes: float, out: Path, root: Path) -> int:
                            f"{', '.join(lacking)}; pip install them, or name them under carry in "
                            "the plan and make the bundle anew")
     plan = read_plan(file)
-    with locked(out / ".lock"):
+    with only_writer(out / ".lock"):
         end_recorded(_records(out))
         if not (out / "training").is_dir() and (out / "pieces" / LIST).is_file():
             join(out / "pieces", out / "training")

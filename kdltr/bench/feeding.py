@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import time
 from collections.abc import Collection, Iterable
-from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from torch import Tensor
@@ -17,6 +15,7 @@ from torch import Tensor
 from kdltr.bench.clock import TOTAL, interleave
 from kdltr.data.shards import Shards
 from kdltr.generator.synthetic import arrays
+from kdltr.generator.workers import processes
 from kdltr.train.augment import augment
 from kdltr.train.feed import shuffled
 
@@ -28,9 +27,8 @@ def rendering(workers: int, pairs: int = 1000, effects: Collection[str] = ()) ->
         pairs: that each renders.
         effects: of `kdltr.generator.EFFECTS`.
     """
-    context = multiprocessing.get_context("spawn")
     tasks = [(pairs, number, tuple(effects)) for number in range(workers)]
-    with ProcessPoolExecutor(workers, mp_context=context) as executor:
+    with processes(workers) as executor:
         return sum(executor.map(_rendering_rate, tasks))
 
 

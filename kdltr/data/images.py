@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from kdltr.data.records import ImageError
 from kdltr.files import place
@@ -37,6 +37,8 @@ _TURNS = {  # EXIF's and TIFF's tag 274: how the stored picture becomes the upri
 _XMP = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([1-8])")
 # Pillow warns of large scans and odd metadata; here an image is read or refused, with a reason.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+# Bytes of one text beside the pixels: editors put whole drawings there. Of all, Pillow has a bound.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
 def read_image(source: str | os.PathLike | bytes | BinaryIO) -> np.ndarray:

@@ -28,6 +28,7 @@ from kdltr.files import atomic_path, place
 
 _FIRST_MAP_SIZE = 64 << 20  # bytes; doubled as needed, and only pages in use reach the disk
 _RECORDS_A_COMMIT = 1000
+SKIP = "kdltr data convert SOURCE TARGET --skip"  # makes a copy without damaged records
 ImageLike = np.ndarray | bytes
 
 
@@ -71,7 +72,7 @@ class _Records:
         if value is None:
             raise DataError(f"{self.path}: expected the key 'num-samples', found none; this is "
                             "not a data set of word images, or writing it was interrupted")
-        if not value.isdigit() or int(value) == 0:
+        if not value.strip().isdigit() or int(value) == 0:
             raise DataError(f"{self.path}: expected a positive number under 'num-samples', found "
                             f"{value[:20]!r}; the data set is empty or damaged: get it again")
         if int(value) > entries:
@@ -107,7 +108,7 @@ class _Records:
         except UnicodeDecodeError as error:
             raise RecordError(f"{self.path}, record {number - 1}, key 'label-{number:09d}': "
                               f"expected UTF-8, found {value[:40]!r}; mend the label, or leave "
-                              "the record out with on_error='skip'") from error
+                              f"the record out: {SKIP}") from error
 
     def _decoded(self, index: int) -> tuple:
         *files, label = self.encoded(index)
@@ -118,7 +119,7 @@ class _Records:
                 arrays.append(read_image(content))
             except ImageError as error:
                 raise RecordError(f"{self.path}, record {number - 1}, key '{key}-{number:09d}': "
-                                  f"{error}; or leave it out with on_error='skip'") from error
+                                  f"{error}; or leave it out: {SKIP}") from error
         return (*arrays, label)
 
 

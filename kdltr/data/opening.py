@@ -3,11 +3,16 @@
 A folder of images has a labels.tsv (`kdltr.data.folder`); shards are opened where pairs are.
 """
 
+import logging
 import os
+from collections.abc import Iterator, Sequence
 
 from kdltr.data.folder import PairFolder, WordFolder, is_folder, write_folder
 from kdltr.data.lmdb import PairedWords, Words, write_pairs, write_words
+from kdltr.data.records import RecordError
 from kdltr.data.shards import Shards, is_shards
+
+log = logging.getLogger(__name__)
 
 
 def open_pairs(path: str | os.PathLike) -> PairedWords | PairFolder | Shards:
@@ -32,14 +37,36 @@ def open_data(path: str | os.PathLike) -> PairedWords | PairFolder | Shards | Wo
     return Words(path) if Words.holds(path) else PairedWords(path)
 
 
-def folder_to_lmdb(folder: str | os.PathLike, path: str | os.PathLike) -> int:
-    """Copy a folder of pairs or words to an LMDB; the count is returned."""
+def folder_to_lmdb(
+    folder: str | os.PathLike, path: str | os.PathLike, skip: bool = False
+) -> int:
+    """Copy a folder of pairs or words to an LMDB; the count is returned.
+
+    Args:
+        skip: leave damaged records out, with a warning for each.
+    """
     source = open_data(folder)
     write = write_pairs if isinstance(source, PairFolder) else write_words
-    return write(path, (source.encoded(i) for i in range(len(source))))
+    return write(path, (source.encoded(i) for i, _ in _records(source, skip)))
 
 
-def lmdb_to_folder(path: str | os.PathLike, folder: str | os.PathLike) -> int:
-    """Copy an LMDB to a folder of PNG files with labels.tsv; pixels and labels stay the same."""
-    source = open_data(path)
-    return write_folder(folder, (source[i] for i in range(len(source))))
+def lmdb_to_folder(
+    path: str | os.PathLike, folder: str | os.PathLike, skip: bool = False
+) -> int:
+    """Copy an LMDB to a folder of PNG files with labels.tsv; pixels and labels stay the same.
+
+    Args:
+        skip: as `folder_to_lmdb`.
+    """
+    return write_folder(folder, (record for _, record in _records(open_data(path), skip)))
+
+
+def _records(source: Sequence, skip: bool) -> Iterator[tuple[int, tuple]]:
+    """The number of each record, and what it holds."""
+    for i in range(len(source)):
+        try:
+            yield i, source[i]
+        except RecordError as error:
+            if not skip:
+                raise
+            log.warning("left out: %s", error)

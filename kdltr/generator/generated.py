@@ -12,7 +12,7 @@ from typing import Any
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
 from kdltr.data.shards import is_shards
-from kdltr.files import write_json
+from kdltr.files import make_folder, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def write_generated(
     if _is_complete(folder, record, settings, size, layout):
         logger.info("%s: %d records are there already", folder.name, size)
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     record.unlink(missing_ok=True)
     count = write(folder)
     if count != size:

@@ -8,11 +8,10 @@ Pair ``i`` of the folder is pair ``i`` of `kdltr.generator.synthetic.arrays` for
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import time
 from collections.abc import Collection, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from kdltr.data.shards import is_shard, shard_files, shard_settings, write_shard
 from kdltr.files import place
 from kdltr.generator import source
 from kdltr.generator.synthetic import arrays
+from kdltr.generator.workers import processes
 
 Task = tuple[Path, dict[str, Any]]  # a shard to write, and what it is made from
 logger = logging.getLogger(__name__)
@@ -93,15 +93,9 @@ def _written(tasks: list[Task], workers: int) -> Iterator[int]:
     if workers == 1 or len(tasks) < 2:
         yield from map(_write, tasks)
         return
-    # As in `synthetic`: spawned, not forked, and an executor, which notices a dead worker.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as executor:
-        try:
-            for future in as_completed([executor.submit(_write, task) for task in tasks]):
-                yield future.result()
-        except BaseException:
-            executor.shutdown(cancel_futures=True)  # those not begun
-            raise
+    with processes(min(workers, len(tasks))) as executor:
+        for future in as_completed([executor.submit(_write, task) for task in tasks]):
+            yield future.result()
 
 
 def _write(task: Task) -> int:

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import io
 import logging
-import multiprocessing
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from kdltr.generator.camera import Camera
 from kdltr.generator.generated import write_generated
 from kdltr.generator.scene import HEIGHT, Scene, render_word
 from kdltr.generator.words import draw_word
+from kdltr.generator.workers import processes
 
 __all__ = [
     "Camera", "arrays", "draw_scene", "generate", "generate_files", "render_word",
@@ -141,25 +141,17 @@ def _files_chunk(
     return list(generate_files(*task))
 
 
-def _processes(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
-    """Processes that start with their first task; none for one worker."""
-    # Spawned, not forked: the parent may hold threads (PyTorch) and open LMDBs.
-    # An executor, not a Pool: a worker that dies is an error there, not a wait without end.
-    context = multiprocessing.get_context("spawn")
-    return nullcontext() if workers == 1 else ProcessPoolExecutor(workers, mp_context=context)
-
-
 def _all_files(
-    split: str, n: int, seed: int, processes: ProcessPoolExecutor | None, effects: tuple[str, ...]
+    split: str, n: int, seed: int, executor: ProcessPoolExecutor | None, effects: tuple[str, ...]
 ) -> Iterator[tuple[bytes, bytes, str]]:
-    """As `generate_files` from 0, by ``processes`` if there are any, in the same order."""
-    if processes is None:
+    """As `generate_files` from 0, by ``executor`` if there is one, in the same order."""
+    if executor is None:
         yield from generate_files(split, n, seed, effects=effects)
         return
     tasks = [
         (split, min(_CHUNK, n - start), seed, start, effects) for start in range(0, n, _CHUNK)
     ]
-    for chunk in processes.map(_files_chunk, tasks):
+    for chunk in executor.map(_files_chunk, tasks):
         yield from chunk
 
 
@@ -200,10 +192,10 @@ def write_textzoom_like(
         )
     effects = checked_effects(effects)
     folders = {split: place(path) / split for split in sizes}
-    with _processes(workers) as processes:
+    with nullcontext() if workers == 1 else processes(workers) as executor:
         for split, size in sizes.items():
             settings = source(split, seed, effects) | {"pairs": size}
-            pairs = _logged(_all_files(split, size, seed, processes, effects), split, size)
+            pairs = _logged(_all_files(split, size, seed, executor, effects), split, size)
             write_generated(folders[split], settings, size, PairedWords,
                             partial(write_pairs, records=pairs))
     return folders

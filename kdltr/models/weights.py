@@ -18,7 +18,7 @@ DEFAULT = "ppocr_ltr"  # what reads photographs best of what is shipped (README)
 
 
 def load_recogniser(
-    weights: str | os.PathLike = DEFAULT,
+    weights: str | os.PathLike | None = None,
     model: str | None = None,
     device: str | torch.device = "cpu",
 ) -> Recogniser:
@@ -26,7 +26,7 @@ def load_recogniser(
 
     Args:
         weights: a file in any layout kdltr reads, an ONNX file of `kdltr.models.onnx`, or the name
-            of shipped ones (`list_weights`).
+            of shipped ones (`list_weights`); if None, those of the model's name, or `DEFAULT`.
         model: a name of `kdltr.list_models`; if None, the one that the file's metadata name.
         device: where it goes.
 
@@ -36,6 +36,8 @@ def load_recogniser(
     """
     if model is not None:
         check_model(model)
+    if weights is None:  # "" is a mistake
+        weights = model if model in list_weights() else DEFAULT
     file = place(weights)
     if not file.is_file() and str(weights) in list_weights():
         file = WEIGHTS / f"{weights}.safetensors"

@@ -24,7 +24,7 @@ from kdltr.files import place, write_json
 from kdltr.models import Recogniser
 from kdltr.train.clock import Clock
 from kdltr.train.config import DistillConfig
-from kdltr.train.engine import sent, start_engine
+from kdltr.train.engine import alone, sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.material import LRImages, gather, mixture
 from kdltr.train.models import Distillation, build_criterion, build_models, check_models
@@ -38,10 +38,12 @@ log = logging.getLogger(__name__)
 FITTED_ON = 4000  # images at most to fit the start of a student on
 
 
+@alone
 def distill(
     config: DistillConfig,
     models: tuple[nn.Module, nn.Module] | None = None,
     on_log: Callable[[dict[str, float]], None] | None = None,
+    stop_now: Callable[[], bool] | None = None,
 ) -> RunResult:
     """Train a student on word pairs; goes on with the unfinished run in ``config.output_dir``.
 
@@ -53,6 +55,7 @@ def distill(
             settings name, for recognisers that are not in the registry. The run records their
             ``name``; a run is resumed with the same teacher and a student of any weights.
         on_log: called with each row of metrics.csv, for live curves.
+        stop_now: asked after every step whether to stop, as after ``config.minutes``.
 
     Raises:
         TypeError: a model that is not a `Recogniser`, or does not say what it reads.
@@ -61,6 +64,7 @@ def distill(
         kdltr.checkpoint.CheckpointError: the teacher's weights cannot be read or do not fit.
         kdltr.train.NonFiniteLoss: a loss term is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
+        kdltr.locks.BusyError: another training is under way in ``config.output_dir``.
     """
     started = time.monotonic()
     accelerator = start_engine(config)
@@ -123,7 +127,7 @@ def distill(
     watch = LossWatch(
         accelerator, criterion.weights, lambda chosen: [pairs.words[i] for i in chosen.tolist()]
     )
-    clock, stop = Clock(config, accelerator, started), False
+    clock, stop = Clock(config, accelerator, started, stop_now), False
     wrapped.train()
 
     for epoch in range(step // per_epoch if per_epoch else 0, config.epochs):

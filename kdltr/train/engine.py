@@ -1,16 +1,47 @@
-"""The engine of a run: device, precision, processes and threads."""
+"""The engine of a run: device, precision, processes and threads; and no other run beside it."""
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import get_int_from_env
 from torch import Tensor
 
+from kdltr.files import place
+from kdltr.locks import only_writer
 from kdltr.models.devices import checked_device
 from kdltr.train.config import DistillConfig, PretrainConfig
+
+_RANKS = ["RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK"]  # as Accelerate
+
+
+def alone(train: Callable[..., Any]) -> Callable[..., Any]:
+    """A training that refuses to begin where another one is under way in its ``output_dir``.
+
+    Of several processes that share one training the main process holds the lock.
+    """
+
+    @functools.wraps(train)
+    def locked(config: Any, *arguments: Any, **options: Any) -> Any:
+        if _rank():
+            return train(config, *arguments, **options)
+        with only_writer(place(config.output_dir) / ".lock"):
+            return train(config, *arguments, **options)
+
+    return locked
+
+
+def _rank() -> int:
+    """The number of this process among those that train together, before the engine is started."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return get_int_from_env(_RANKS, 0)
 
 
 def start_engine(config: DistillConfig | PretrainConfig) -> Accelerator:

@@ -28,7 +28,7 @@ from kdltr.models import create_model
 from kdltr.train.augment import augment
 from kdltr.train.clock import Clock
 from kdltr.train.config import PretrainConfig
-from kdltr.train.engine import sent, start_engine
+from kdltr.train.engine import alone, sent, start_engine
 from kdltr.train.feed import Pictures
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
@@ -39,6 +39,7 @@ from kdltr.train.watch import LossWatch
 log = logging.getLogger(__name__)
 
 
+@alone
 def pretrain(
     config: PretrainConfig, on_log: Callable[[dict[str, float]], None] | None = None
 ) -> RunResult:
@@ -53,6 +54,7 @@ def pretrain(
             a test split.
         kdltr.train.NonFiniteLoss: the loss is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
+        kdltr.locks.BusyError: another training is under way in ``config.output_dir``.
     """
     started = time.monotonic()
     accelerator = start_engine(config)

@@ -18,10 +18,11 @@ from pathlib import Path
 import psutil
 
 from kdltr.files import PACKAGE, require, write_text
+from kdltr.locks import only_writer
 from kdltr.workflow.home import writable_home
 from kdltr.workflow.parameters import check_parameters, read_parameters
 from kdltr.workflow.plan import Plan, Run, load_plan
-from kdltr.workflow.processes import JobRecord, WorkflowError, end_recorded, locked
+from kdltr.workflow.processes import JobRecord, WorkflowError, end_recorded
 from kdltr.workflow.written import check_name, names_to_verify
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ _CHATTER = (
 def lock_of(profile: str, root: Path) -> AbstractContextManager[None]:
     """The lock that every writer of `results/<profile>` holds."""
     check_name("profile", profile)
-    return locked(root / "results" / profile / ".workflow" / "lock")
+    return only_writer(root / "results" / profile / ".workflow" / "lock")
 
 
 def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ...] = ()) -> int:
@@ -48,10 +49,12 @@ def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ..
         extra: further arguments of snakemake, as `--executor slurm --jobs 8` or a target.
 
     Returns:
-        The exit status of snakemake; 130 if interrupted, 137 if snakemake was killed.
+        The exit status of snakemake; 130 if interrupted, 143 if asked to end, 137 if snakemake
+        was killed.
 
     Raises:
-        WorkflowError: another run holds the profile, or something the profile needs is missing.
+        WorkflowError: something the profile needs is missing.
+        kdltr.locks.BusyError: another run holds the profile.
     """
     if {"-n", "--dry-run", "--dryrun"} & set(extra):
         return preview(profile, root, extra)
@@ -226,7 +229,7 @@ def _supervise(command: list[str], root: Path, records: Path) -> int:
     except KeyboardInterrupt:
         for number in earlier:
             signal.signal(number, signal.SIG_IGN)  # the clean-up is short; let it finish
-        status = 130
+        status = 128 + stopped[0]
     finally:
         end_recorded(records)
         for number, handler in earlier.items():

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdltr.files import PROGRESS, atomic_path, place, repository_root, require
+from kdltr.files import PROGRESS, atomic_path, make_folder, place, repository_root, require
 from kdltr.workflow.follower import Follower
 from kdltr.workflow.home import writable_home
 from kdltr.workflow.parameters import NotebookError, at_home, check_parameters
@@ -54,7 +54,7 @@ def run_notebook(
     partial = target.with_name(f"{target.stem}.partial.ipynb")
     failed = target.with_name(f"{target.stem}.failed.ipynb")
     progress = target.with_name(f"{target.stem}.progress.log").resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     progress.write_text("")
     os.environ.update({PROGRESS: str(progress), "TQDM_DISABLE": "1"})
     if threads:

@@ -1,25 +1,24 @@
-"""One writer per profile: a lock, and records of the processes that write.
+"""One writer per profile: records of the processes that write.
 
 After SIGKILL of snakemake its jobs go on running, and the next run would be a second writer of
-the same checkpoints. A profile therefore has one lock, which the system frees when its holder
-dies, and records of who is writing, by which an orphan is found and ended. A process id can be
-reused, so a record also holds the start time of its process.
+the same checkpoints. A profile therefore has, beside its lock (`kdltr.locks`), records of who is
+writing, by which an orphan is found and ended. A process id can be reused, so a record also holds
+the start time of its process.
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from kdltr.files import NO_SUCH_CALL, write_json
+from kdltr.files import write_json
 
 logger = logging.getLogger(__name__)
 HEARTBEAT = 120.0  # seconds after which a record of another machine counts as dead
@@ -28,34 +27,6 @@ GRACE = 5.0  # seconds between asking an orphan to end and ending it
 
 class WorkflowError(Exception):
     """The workflow cannot run; the message says what to do."""
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds a lock that the system frees when the process ends, however it ends.
-
-    Raises:
-        WorkflowError: another process holds it; the message names that process.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.truncate(0)
-            file.write(f"{os.getpid()} on {socket.gethostname()}")
-            file.flush()
-        except BlockingIOError:
-            file.seek(0)
-            raise WorkflowError(
-                f"{path.parent} is being written by process {file.read().strip() or 'unknown'}; "
-                "wait for it, or end it and run again"
-            ) from None
-        except OSError as error:
-            if error.errno not in NO_SUCH_CALL:
-                raise
-            logger.warning("the file system of %s has no locks: see to it yourself that no "
-                           "other run writes there", path.parent)
-        yield
 
 
 def describe(process: psutil.Process) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """The command line as a whole: help that fits a screen, errors in one line, a light start."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 
 from kdltr.apps.command import COMMANDS, main, parse
 from kdltr.checkpoint import CheckpointError
-from kdltr.files import MissingExtra
+from kdltr.files import MissingExtra, atomic_path
 
 
 def start(*arguments, **options):
@@ -48,9 +49,11 @@ def test_the_list_names_every_command(capsys):
     (["run", "quick", "--cores", "two"], "invalid int value: 'two'; see kdltr run --help"),
     (["data", "shards", "x", "--pairs", "1", "--split", "test"], "invalid choice: 'test'"),
     (["bundle", ""], "argument FILE.tar.gz: expected a path, found none; see kdltr bundle --help"),
+    (["read", "a.png", ""], "argument IMAGE: expected a path, found none; see kdltr read --help"),
     (["export", "x", "."], "argument FILE.onnx: expected a file to write, found the folder ."),
     (["export", "x", os.devnull], f"found the device {os.devnull}"),
     (["export", "x", "x" * 300], "expected a file to write, found File name too long"),
+    (["export", "x", f"{__file__}/deep/x.onnx"], f"found {__file__}, which is none; name another"),
 ])
 def test_a_wrong_option_is_one_line_and_status_2(arguments, said, capsys):
     with pytest.raises(SystemExit) as stop:
@@ -91,10 +94,20 @@ def test_a_fault_of_the_program_keeps_its_traceback(error, monkeypatch):
         main(["read", "x.png"])
 
 
-def test_interrupting_is_quiet(monkeypatch, capsys):
-    raising(monkeypatch, KeyboardInterrupt())
-    assert main(["read", "x.png"]) == 130
-    assert capsys.readouterr() == ("", "")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_being_told_to_end_is_one_line_and_leaves_nothing_half_written(
+    number, status, tmp_path, monkeypatch, capsys
+):
+    def write(_):
+        with atomic_path(tmp_path / "result") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(number)
+
+    monkeypatch.setattr("kdltr.apps.read.command", write)
+    before = signal.getsignal(number)
+    assert main(["read", "x.png"]) == status
+    assert capsys.readouterr() == ("", "kdltr read: interrupted; what was finished is kept\n")
+    assert not list(tmp_path.iterdir()) and signal.getsignal(number) is before
 
 
 HELP = "from kdltr.apps.command import main\ntry: main(['read', '--help'])\nexcept SystemExit: pass"
@@ -112,6 +125,13 @@ def test_what_takes_long_to_import_is_imported_where_it_is_needed(code, heavy):
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, text=True,
                           stderr=subprocess.PIPE)
     assert not done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_output_is_no_traceback(closed):
+    done = subprocess.run(["sh", "-c", f'"$0" -m kdltr distill none.yaml {closed}', sys.executable],
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
 
 
 def test_both_ways_of_starting_are_the_same(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kdltr.apps.command import main
+from kdltr.data.images import encode_png
 from kdltr.data.lmdb import write_pairs, write_words
 from kdltr.data.opening import open_data
 from kdltr.generator.synthetic import generate
@@ -41,6 +42,28 @@ def test_convert_goes_both_ways_and_replaces_nothing(paired, tmp_path, capsys):
         np.testing.assert_array_equal(first[0], second[0])
     assert main(["data", "convert", lmdb, folder]) == 2
     assert "remove it or name another" in capsys.readouterr().err
+
+
+class Label(bytes):
+    """A label that is stored as it stands."""
+
+    def encode(self, _):
+        return self
+
+
+@pytest.mark.parametrize(("size", "label"), [(30, b"b"), (None, b"caf\xe9")])
+def test_convert_leaves_damaged_records_out_where_it_is_told(
+    size, label, tmp_path, capsys, caplog
+):
+    lmdb, folder, back = (str(tmp_path / name) for name in ("lmdb", "folder", "back"))
+    write_words(lmdb, [(IMAGE, "a"), (encode_png(IMAGE)[:size], Label(label)), (IMAGE + 1, "c")])
+    assert main(["data", "convert", lmdb, folder]) == 2
+    assert "out: kdltr data convert SOURCE TARGET --skip" in capsys.readouterr().err
+    assert main(["data", "convert", lmdb, folder, "--skip"]) == 0
+    (tmp_path / "folder" / "000000001.png").write_bytes(b"")
+    assert main(["data", "convert", folder, back, "--skip"]) == 0
+    assert [text.split(":")[0] for text in caplog.messages] == ["left out"] * 2
+    assert [record.label for record in open_data(back)] == ["c"]
 
 
 def test_generate_writes_the_pairs_of_seed_and_effects(tmp_path, capsys):

@@ -1,13 +1,20 @@
 """`kdltr distill`: settings from a file and the command line; weights at the end."""
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 import yaml
 
 from kdltr.apps.command import main
 from kdltr.apps.distill import SettingsError, read_settings
+from kdltr.apps.signals import Stop, Terminated
 from kdltr.checkpoint import read_weights
 from kdltr.data.lmdb import write_pairs
 from kdltr.generator.synthetic import generate_files
+from kdltr.locks import only_writer
+from kdltr.train import distill
 
 SIZES = {"width": 32, "depth": 1, "heads": 2, "decoder_heads": 2}
 
@@ -34,6 +41,47 @@ def test_it_trains_says_how_far_it_is_and_where_the_weights_are(settings, capsys
     assert weights["encoder.pos_embed"].shape[-1] == SIZES["width"]
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_training_saves_its_last_step_and_goes_on(
+    number, status, settings, monkeypatch, capsys
+):
+    def interrupted(config, stop_now):
+        def interrupt(row):
+            if row["step"] == 2:
+                signal.raise_signal(number)
+
+        return distill(config, on_log=interrupt, stop_now=stop_now)
+
+    assert main(["distill", str(settings), "--set", "output_dir=runs/whole"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("kdltr.apps.distill.distill", interrupted)
+        assert main(["distill", str(settings)]) == status
+    out, err = capsys.readouterr()
+    assert out == "runs/whole/last.safetensors\n"
+    assert "kdltr distill: interrupted after step 3, which is saved in runs/mine; run the" in err
+    assert main(["distill", str(settings)]) == 0
+    whole, resumed = (read_weights(f"runs/{name}/last.safetensors") for name in ("whole", "mine"))
+    assert all(value.equal(resumed[name]) for name, value in whole.items())
+
+
+def test_before_its_first_step_and_the_second_time_a_signal_ends_it_at_once():
+    with Stop().noting() as stop:
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGTERM)
+        assert not stop()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_run_in_one_folder_is_one_line(settings, capsys):
+    with only_writer(Path("runs/mine/.lock")):
+        assert main(["distill", str(settings)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"kdltr distill: runs/mine is being written by process {os.getpid()} ")
+
+
 def test_changes_come_after_the_file_and_are_yaml(settings):
     config = read_settings(str(settings), ["epochs=7", "weights={visual: 0}", "data=[a, b]"])
     assert (config.epochs, config.batch_size, config.data) == (7, 4, ("a", "b"))
@@ -58,7 +106,8 @@ def test_a_wrong_setting_is_one_line(settings, change, said, capsys):
 
 
 @pytest.mark.parametrize(("text", "said"), [
-    (None, "expected a file of settings"),
+    (None, "expected a file of settings at .*mine.yaml, found: no such file"),
+    (b"output_dir: caf\xe9\n", "expected UTF-8, found other text"),
     ("- epochs", "expected `name: value` lines, found list"),
     ("epochs: 3", "expected output_dir"),
     ("epochs: [", "expected YAML"),
@@ -66,6 +115,6 @@ def test_a_wrong_setting_is_one_line(settings, change, said, capsys):
 def test_a_file_that_is_none_is_said(text, said, tmp_path):
     file = tmp_path / "mine.yaml"
     if text:
-        file.write_text(text)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(SettingsError, match=said):
         read_settings(str(file))

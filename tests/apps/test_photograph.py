@@ -197,9 +197,10 @@ def test_what_is_no_photograph_is_said_and_the_others_are_read(
     assert "none.png: expected an image file" in missing
     assert empty == f"kdltr read: {order[1]}: no words found"
     status, objects, err = run(capsys, *order, "--json")
-    assert status == 1 and err == "" and len(objects) == 1 + len(TEXT)
+    assert status == 1 and err.splitlines() == [empty] and len(objects) == 1 + len(TEXT)
     assert set(json.loads(objects[0])) == {"path", "error"}
     assert run(capsys, order[1])[0] == 0
+    assert run(capsys, order[1], "--json") == (0, [], f"{empty}\n")
 
 
 def test_other_weights_read_the_small_words(capsys, photo, tmp_path):

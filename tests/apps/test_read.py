@@ -65,6 +65,12 @@ def test_text_and_confidence_in_the_order_given(capsys, checkpoint, images):
     assert confidence == f"{said[1]['confidence']:.3f}"
 
 
+def test_a_model_without_weights_has_the_shipped_ones_of_its_name(capsys, images):
+    by_model, by_weights = (run(capsys, images[0], option, "parseq_nano_ltr")
+                            for option in ("--model", "--weights"))
+    assert by_model == by_weights and by_model[0] == 0
+
+
 def test_lines_are_placed_and_words_resized(images):
     toy = {"widths": (16,) * 5, "blocks": (1,) * 5, "row_width": 16, "image_size": (48, 128)}
     for lines, fit in ((True, placed), (False, resize)):

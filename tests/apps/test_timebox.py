@@ -229,7 +229,7 @@ def test_damaged_pieces_and_a_second_writer_are_one_line(whole, tmp_path, capsys
     error = capsys.readouterr().err
     assert f"{piece.name}: expected a piece" in error and len(error.splitlines()) == 1
     assert not (out / "training").exists()
-    with timebox.locked(out / ".lock"):
+    with timebox.only_writer(out / ".lock"):
         assert main(arguments(TOY, out)) == 2
     assert "is being written by process" in capsys.readouterr().err
 

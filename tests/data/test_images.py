@@ -117,6 +117,13 @@ def test_truncated_is_refused(word, kind):
         read_image(content[: len(content) // 2])
 
 
+def test_a_long_text_beside_the_pixels_is_no_damage(word):
+    buffer, info = io.BytesIO(), PngInfo()
+    info.add_text("drawing", "x" * (2 << 20), zip=True)
+    Image.fromarray(word).save(buffer, "PNG", pnginfo=info)
+    np.testing.assert_array_equal(read_image(buffer.getvalue()), word)
+
+
 def test_floating_point_is_refused():
     with pytest.raises(ImageError, match="floating-point"):
         read_image(encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"))

@@ -142,6 +142,10 @@ def test_wrong_num_samples(store, value):
         len(stores.PairedWords(put(store, num_samples=value)))
 
 
+def test_num_samples_may_end_with_a_line(store):
+    assert len(stores.PairedWords(put(store, num_samples=b"3\n"))) == 3
+
+
 def test_missing_key_names_file_index_and_key(store):
     read = stores.PairedWords(put(store, image_lr_000000002=None))
     with pytest.raises(RecordError, match=r"train1, record 1: .*'image_lr-000000002', found none"):

@@ -1,7 +1,5 @@
 """The workflow on a tiny profile: content decides what runs, and kills lose nothing."""
 
-import errno
-import fcntl
 import itertools
 import json
 import os
@@ -26,7 +24,6 @@ from kdltr.workflow.processes import (
     WorkflowError,
     describe,
     end_recorded,
-    locked,
 )
 
 STEPS = 12
@@ -424,17 +421,6 @@ def test_tables_the_report_and_what_readme_shows_are_published(project):
     assert all(path.exists() for path in kept.values())  # the committed copy is as it was
 
 
-def test_one_lock_per_profile(tmp_path):
-    with (
-        locked(tmp_path / "lock"),
-        pytest.raises(WorkflowError, match=str(os.getpid())),
-        locked(tmp_path / "lock"),
-    ):
-        pass
-    with locked(tmp_path / "lock"):
-        pass
-
-
 def test_the_committed_copy_cannot_be_cleaned(tmp_path):
     with pytest.raises(WorkflowError, match="is no profile"):
         tidy.clean("reference", tmp_path)
@@ -499,12 +485,3 @@ def test_what_snakemake_says_is_said(project):
     log.write_text("Building DAG of jobs...\nRuleException:\nx\nWorkflowError:\n"
                    "At least one job did not complete successfully.\n")
     assert engine._said(log) == [] == engine._said(project / "absent")
-
-
-def test_a_file_system_without_locks_is_worked_on_with_a_warning(tmp_path, monkeypatch, caplog):
-    def refuse(handle, operation):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with locked(tmp_path / "lock"):
-        assert "has no locks" in caplog.text

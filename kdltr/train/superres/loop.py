@@ -11,7 +11,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,13 @@ from torch import Tensor, nn
 
 from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
-from kdltr.files import write_json
+from kdltr.files import place, write_json
 from kdltr.models import create_model
 from kdltr.superres import create_upscaler
 from kdltr.superres.prior import check_generator
 from kdltr.superres.reader import create_reader
 from kdltr.superres.saved import load_into
-from kdltr.train.engine import sent, start_engine
+from kdltr.train.engine import alone, sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
 from kdltr.train.state import RunState
@@ -41,6 +40,7 @@ log = logging.getLogger(__name__)
 LARGEST_TURN = 5.0  # degrees, of TATT's consistency
 
 
+@alone
 def train_upscaler(
     config: UpscaleConfig, on_log: Callable[[dict[str, float]], None] | None = None
 ) -> RunResult:
@@ -56,12 +56,13 @@ def train_upscaler(
         kdltr.checkpoint.CheckpointError: weights that cannot be read or do not fit.
         kdltr.train.NonFiniteLoss: a loss term is NaN or infinite; the last checkpoint stays.
         kdltr.train.ResumeError: the interrupted run had other settings or threads.
+        kdltr.locks.BusyError: another training is under way in ``config.output_dir``.
     """
     started = time.monotonic()
     accelerator = start_engine(config)
     device, rank, world = accelerator.device, accelerator.process_index, accelerator.num_processes
     main = accelerator.is_main_process
-    run = Path(config.output_dir)
+    run = place(config.output_dir)
     torch.manual_seed(config.seed)  # every process starts from the same weights
     training = build(config)
     training.send(device)
