@@ -34,6 +34,8 @@ PACKAGE = Path(__file__).resolve().parent
 _counter = itertools.count()
 _ASIDE = ".aside"
 _HOST = socket.gethostname().replace(".", "_")
+_UMASK = os.umask(0)
+os.umask(_UMASK)  # it can only be asked for by setting it
 
 
 def place(path: str | os.PathLike) -> Path:
@@ -96,6 +98,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
                 f"{path}: expected the new content at {temporary.name}, found nothing there; "
                 "write to the path that atomic_path yields"
             )
+        if temporary.is_file():  # some writers make theirs for its owner's eyes alone
+            temporary.chmod(0o666 & ~_UMASK)
         _flush(temporary)
         _replace(temporary, path)
         _flush_directory(path.parent)

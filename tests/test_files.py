@@ -193,3 +193,10 @@ def test_shipped_files_are_in_the_checkout_or_in_the_package(monkeypatch, tmp_pa
     monkeypatch.setattr(files, "PACKAGE", tmp_path / "kdltr")
     (tmp_path / "kdltr/shipped").mkdir(parents=True)
     assert files.shipped("paper") == tmp_path / "kdltr/shipped/paper"
+
+
+def test_others_may_read_what_a_writer_makes_for_its_owner_alone(tmp_path):
+    (plain := tmp_path / "plain").write_text("as usual")
+    with files.atomic_path(tmp_path / "new") as temporary:
+        temporary.touch(0o600)  # as safetensors does
+    assert (tmp_path / "new").stat().st_mode == plain.stat().st_mode

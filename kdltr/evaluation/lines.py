@@ -143,22 +143,23 @@ def estimates(
 
 
 def claim(
-    text: str, better: Sequence[LineErrors], worse: Sequence[LineErrors],
+    text: str, metric: str, better: Sequence[LineErrors], worse: Sequence[LineErrors],
     published: float | None = None,
 ) -> dict[str, Any]:
-    """A claim "`better` makes fewer word errors than `worse`", as `kdltr.evaluation.compare.claim`.
+    """A claim "`better` makes fewer errors than `worse`", as `kdltr.evaluation.compare.claim`.
 
     The interval is the bootstrap's over lines, there is no p. A published gap is of other data:
     nobody knows how KD-LTR degraded its lines.
 
     Args:
+        metric: "WER" or "CER".
         better, worse: of the same lines.
-        published: by how many points the WER is lower in the paper; None if it does not say.
+        published: by how many points the rate is lower in the paper; None if it does not say.
 
     Raises:
         ValueError: as `estimates`.
     """
-    found = estimates(better, worse)["WER"]
+    found = estimates(better, worse)[metric]
     here = "holds" if found.low > 0 else "the reverse holds" if found.high < 0 else CHANCE
     return {"claim": text, "published": published, "measured": found.value, "low": found.low,
             "high": found.high, "p": None, "n": len(better), "here": here,

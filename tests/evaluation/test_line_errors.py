@@ -74,11 +74,11 @@ def test_differences_are_of_the_same_lines():
 
 def test_a_claim_holds_where_its_interval_is_on_one_side_of_nothing():
     right, wrong = line_errors("a|b", "a|b"), line_errors("a|b", "a|x")
-    found = claim("fewer", [right] * 20, [right, wrong] * 10, 22.8)
+    found = claim("fewer", "WER", [right] * 20, [right, wrong] * 10, 22.8)
     assert (found["measured"], found["n"], found["p"]) == (25, 20, None)
     assert (found["here"], found["verdict"]) == ("holds", "different data")
-    assert claim("fewer", [right, wrong] * 10, [right] * 20)["here"] == "the reverse holds"
-    even = claim("fewer", [right, wrong] * 10, [wrong, right] * 10)
+    assert claim("fewer", "WER", [right, wrong] * 10, [right] * 20)["here"] == "the reverse holds"
+    even = claim("fewer", "WER", [right, wrong] * 10, [wrong, right] * 10)
     assert (even["here"], even["verdict"]) == ("indistinguishable", "not in the paper")
     assert compare.claim_table([found])["McNemar p"].tolist() == ["–"]
 
