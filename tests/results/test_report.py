@@ -17,7 +17,13 @@ from kdltr.results.report.circumstances import duration
 from kdltr.results.report.claims import paper_claims
 from kdltr.results.report.findings import findings
 from kdltr.results.report.page import read_results
-from kdltr.results.report.tables import accuracy_table, beside_table, spread, tables_of
+from kdltr.results.report.tables import (
+    accuracy_table,
+    beside_table,
+    spread,
+    tables_of,
+    words_of,
+)
 from tests.fabricated import HASH, predictions, write_main, write_profile
 
 ROOT = Path(__file__).parents[2]
@@ -290,7 +296,7 @@ def test_image_quality_stands_above_the_published(tmp_path):
     assert lines[-1][4:] == ["21.42", "0.769"]
 
 
-def write_handwriting(folder, **parameters):
+def write_handwriting(folder, lines="data/generated/toy/test"):
     """13_handwriting of two lines, the first read right by the student."""
     better = [line_errors("a|bc", "a|bc"), line_errors("de|f", "d|f")]
     worse = [line_errors("a|bc", "x"), line_errors("de|f", "y")]
@@ -300,8 +306,7 @@ def write_handwriting(folder, **parameters):
     found = claim("dan_nano: distilled makes fewer word errors than bicubic", "WER", better, worse,
                   22.8)
     readings = [{"label": "a|bc", "distilled": "a|bc"}, {"label": "de|f", "distilled": "d|f ✗"}]
-    write_result(folder / "13_handwriting.json", rows, parameters, 1,
-                 {"data/generated/toy/test": HASH}, 1.0,
+    write_result(folder / "13_handwriting.json", rows, {}, 1, {lines: HASH}, 1.0,
                  extra={"claims": [found], "readings": readings})  # fmt: skip
 
 
@@ -320,8 +325,12 @@ def test_lines_of_handwriting_stand_above_the_published_errors(tmp_path):
     assert (found.published, found.verdict, found.p, found.here) == (
         22.8, "different data", None, "holds")
     assert found.measured == 75 and "distilled makes fewer word errors" in render(tmp_path, "toy")
-    write_handwriting(tmp_path, iam={"train": "data/iam/train.txt"})
+    assert "kdltr-1" not in render(tmp_path, "toy")  # which is about words
+    write_handwriting(tmp_path, "data/generated/iam/test")
     assert tables_of(read_results(tmp_path)[0])[0].words == ""
+    trained = Row("training", "dan_nano_ltr", "distill", "train", "steps", 1500, "count")
+    write_result(tmp_path / "distill.json", [trained], {}, 1, {"data/generated/toy/train": HASH})
+    assert words_of(read_results(tmp_path)[1]) == "generated lines, not IAM's"
 
 
 def test_methods_stand_side_by_side_where_there_is_one_metric():

@@ -98,7 +98,8 @@ def findings_table(
         verdict_cell(f.verdict), Cell(f.run or GAP, small=f.on, link=links.get(f.run)),
     ) for f in found)  # fmt: skip
     measured = any(f.run for f in found)
-    table = Table(title, columns, lines, note, PROTOCOL if measured else "", folded=not measured,
+    words = any(f.p is not None or f.unit == "%" for f in found if f.run)  # read right, or not
+    table = Table(title, columns, lines, note, PROTOCOL if words else "", folded=not measured,
                   cards=True)  # fmt: skip
     return table.without_empty_columns()
 

@@ -12,7 +12,6 @@ from kdltr.results import Result, Row, beside_published
 from kdltr.results.report.cells import GAP, Cell, Line, Table, measured, number, quantity
 from kdltr.results.report.published import (
     BELOW,
-    HANDWRITING,
     MAIN,
     published_curves,
     published_lines,
@@ -22,6 +21,7 @@ from kdltr.results.tables import family
 SIZE = "size"  # rows that say what each method of the main table costs
 COSTS = ("parameters", "multiply-adds")
 ACCURACY, OTHER_SCORES = "accuracy", {"1-NED", "confidence"}  # the metrics that PROTOCOL defines
+LINE_READERS = {"dan", "dan_ltr", "dan_nano", "dan_nano_ltr"}
 FOLDED_FROM = 24  # lines: longer tables are shown when asked for
 MOST_SUBSETS = 12  # with more of them, subsets stand below each other
 MOST_METRICS = 6  # with more of them, methods stand side by side and metrics below each other
@@ -90,7 +90,8 @@ def tables_of(result: Result) -> list[Table]:
             others = [replace(row, subset=f"{title_of(row.table)}: {row.subset}") for row in others]
         add(replace(spread(others, "Other scores"), folded=True), others[0].table)
     if words := extra.get("readings"):
-        add(readings_table(words), result.rows[0].table)
+        add(readings_table(words), result.rows[0].table,
+            any(row.metric == ACCURACY for row in result.rows))
     return made
 
 
@@ -107,9 +108,9 @@ def words_of(result: Result, table: str = "") -> str:
     """
     document, table = result.document, table or next((row.table for row in result.rows), MAIN)
     papers = "the benchmarks" if "benchmarks" in table.lower() else "TextZoom"
-    if table == HANDWRITING:
-        return "" if document["parameters"].get("iam") else "generated lines, not IAM's"
     paths = _measured_on(document)
+    if any(row.recogniser in LINE_READERS for row in result.rows):
+        return "" if any("/iam/" in path for path in paths) else "generated lines, not IAM's"
     if any("data/generated/" in path for path in paths):
         return f"generated words, not {papers}"
     same = document.get("extra", {}).get("same_data")
