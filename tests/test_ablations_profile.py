@@ -18,7 +18,7 @@ from kdltr.workflow.parameters import read_parameters
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "params/textzoom_ablations"
-JOBS = ("main", "distillers", "classics", "terms", "settings", "upsampled")
+JOBS = ("main", "distillers", "classics", "terms", "settings", "loss_weights", "upsampled")
 
 
 def given(name):
