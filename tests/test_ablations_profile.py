@@ -18,7 +18,7 @@ from kdltr.workflow.parameters import read_parameters
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "params/textzoom_ablations"
-JOBS = ("main", "distillers", "classics", "terms", "settings", "upsampled")
+JOBS = ("main", "distillers", "classics", "terms", "settings", "loss_weights", "upsampled")
 
 
 def given(name):
@@ -46,6 +46,14 @@ def test_every_row_is_a_change_of_the_default_and_is_taken_from_its_jobs():
     for other in others:
         own = BASELINES.get(other.method)
         assert own is None or other.weights == own  # as its paper has them
+
+
+def test_shares_are_chosen_between_by_words_held_out():
+    job = read_parameters([str(FOLDER / "ablations.yaml"), str(FOLDER / "shares.yaml")], [])
+    assert job["test_sets"] == {} and job["data_root"] == "data/textzoom"
+    for changes in job["rows"].values():
+        config = DistillConfig.from_dict({"output_dir": "x"} | job["recipe"] | changes)
+        assert config.selection == "last" and config.hold_out == "scenes" and config.validation
 
 
 def test_seeds_are_those_of_the_jobs():
