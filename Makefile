@@ -68,7 +68,7 @@ gpu: $(STAMP)  ## teachers and students of full size on a GPU (params/gpu); MINU
 	@$(BIN)/kdltr run gpu $(if $(MINUTES),--minutes $(MINUTES) --out $(OUT),--cores $(CORES) \
 		-- $(SNAKEMAKE))
 
-handwriting: $(STAMP)  ## lines of handwriting and a small DAN, about an hour on two cores
+handwriting: $(STAMP)  ## lines of handwriting and a small DAN, about an hour
 	@$(BIN)/kdltr run handwriting --cores $(CORES) -- $(SNAKEMAKE)
 
 bench: $(STAMP)  ## speed, memory, counts, at the published sizes too: results/bench/report.html
