@@ -14,6 +14,7 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import yaml
 from pydantic import (
     BeforeValidator,
     ConfigDict,
@@ -24,6 +25,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict, is_typeddict
 
+from kdltr.files import place
 from kdltr.messages import nearest
 
 # CPU threads, or processes. Who goes on with a run of a larger machine needs more than there are
@@ -44,7 +46,61 @@ _SAID = "Input should be "  # by pydantic, of a bound
 
 
 class SettingError(ValueError):
-    """A setting that is not known, or whose value is of another type than declared."""
+    """A setting that is not known or of another type than declared; or what holds no settings."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a name that stands twice, of which the last would count without a word."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node, seen = super().compose_mapping_node(anchor), set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem=f"{key.value} stands twice; leave one",
+                                           problem_mark=key.start_mark)
+            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+        return node
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """What a text of YAML says.
+
+    Args:
+        where: it stands, for the message.
+
+    Raises:
+        SettingError: it is no YAML, or a name stands in it twice.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise SettingError(f"{where}: expected YAML, found something else: {said}") from None
+
+
+def named_values(text: str, where: str) -> dict[str, Any]:
+    """The `name: value` lines of a text; raises as `parse_yaml`, and where it has others."""
+    found = parse_yaml(text, where) or {}
+    if not isinstance(found, dict):
+        raise SettingError(f"{where}: expected `name: value` lines, found {type(found).__name__}")
+    return found
+
+
+def read_yaml(file: str | os.PathLike) -> dict[str, Any]:
+    """The `name: value` lines of a file.
+
+    Raises:
+        SettingError: no such file, no UTF-8, no YAML, or something else than such lines.
+    """
+    try:
+        text = place(file).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise SettingError(f"expected a file of settings at {file}, found: "
+                           f"{error.strerror.lower()}; check the path") from None
+    except UnicodeDecodeError as error:
+        raise SettingError(f"{file}: expected UTF-8, found other text ({error.reason} at byte "
+                           f"{error.start}); save the file as UTF-8") from None
+    return named_values(text, str(file))
 
 
 def check(declared: Any, value: Any, name: str = "") -> None:

@@ -13,7 +13,7 @@ import torch
 from kdltr.charset import ALNUM36
 from kdltr.models import check_sizes
 from kdltr.models.devices import checked_device
-from kdltr.settings import SettingError, check, check_fields
+from kdltr.settings import SettingError, check, check_fields, parse_yaml
 from kdltr.train import DistillConfig, PretrainConfig
 from kdltr.train.engine import start_engine
 
@@ -165,3 +165,10 @@ def test_a_device_is_obeyed_whatever_the_run_before_had(tmp_path):
     assert start_engine(PretrainConfig(str(tmp_path))).device == usual
     assert start_engine(PretrainConfig(str(tmp_path), device="cpu:0")).device.type == "cpu"
     assert checked_device("cpu") == torch.device("cpu")
+
+
+def test_a_name_that_stands_twice_is_refused_and_one_merged_from_elsewhere_is_not():
+    with pytest.raises(SettingError, match=r"here: .*b stands twice; leave one.*line 2"):
+        parse_yaml("a: {b: 1,\n  c: 2, b: 3}", "here")
+    merged = "a: &a {b: 1}\nc: &c\n  <<: *a\n  b: 2\nd:\n  <<: *c\n  b: 3"
+    assert parse_yaml(merged, "here") == {"a": {"b": 1}, "c": {"b": 2}, "d": {"b": 3}}

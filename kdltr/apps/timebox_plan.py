@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from typing_extensions import TypedDict
 
 DEFAULT = "timebox/plan.yaml"  # of a profile
@@ -70,10 +69,10 @@ def read_plan(file: Path) -> Plan:
     Raises:
         TimeboxError: no such file, or one of something else.
     """
-    from kdltr.settings import check  # pydantic, which `timebox.run` looks for first
+    from kdltr.settings import check, parse_yaml  # pydantic, which `timebox.run` looks for first
 
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = parse_yaml(file.read_text(encoding="utf-8"), str(file))
         check(Plan, content)
         plan = Plan(**content)
         kinds = {name: [kind for kind in KINDS if kind in entry]
@@ -81,7 +80,7 @@ def read_plan(file: Path) -> Plan:
     except OSError as error:
         raise TimeboxError(f"{file}: expected a plan, found: {error.strerror.lower()}; "
                            "params/gpu/timebox has some") from error
-    except (yaml.YAMLError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise TimeboxError(f"{file}: expected a plan as those in params/gpu/timebox: "
                            f"{' '.join(str(error).split())}") from error
     if wrong := [name for name, found in kinds.items() if len(found) != 1]:

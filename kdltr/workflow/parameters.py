@@ -14,11 +14,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from kdltr.files import place
 from kdltr.messages import nearest
-from kdltr.settings import SettingError, check
+from kdltr.settings import SettingError, check, parse_yaml, read_yaml
 from kdltr.workflow.keys import notebook_code
 
 
@@ -30,25 +28,16 @@ class NotebookError(Exception):
         self.status = status
 
 
-def read_yaml(file: str | os.PathLike) -> dict[str, Any]:
+def given_in(file: str | os.PathLike) -> dict[str, Any]:
     """The `name: value` lines of a file.
 
     Raises:
-        NotebookError: no such file, no UTF-8, no YAML, or something else than such lines.
+        NotebookError: as `kdltr.settings.read_yaml`.
     """
     try:
-        content = yaml.safe_load(place(file).read_text(encoding="utf-8-sig")) or {}
-    except FileNotFoundError:
-        raise NotebookError(f"{file}: no such parameter file", 2) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotebookError(f"{file}: expected a text file in UTF-8, found another ({error})", 2
-                            ) from None
-    except yaml.YAMLError as error:
-        raise NotebookError(f"{file}: expected YAML, found something else: {_line(error)}", 2
-                            ) from None
-    if not isinstance(content, dict):
-        raise NotebookError(f"{file}: expected `name: value` lines, found a {type(content)}", 2)
-    return content
+        return read_yaml(file)
+    except SettingError as error:
+        raise NotebookError(str(error), 2) from None
 
 
 def read_parameters(
@@ -61,21 +50,20 @@ def read_parameters(
     unless it is in quotes.
 
     Raises:
-        NotebookError: as `read_yaml`, or a value that is no YAML.
+        NotebookError: as `given_in`, or a value that is no YAML.
     """
     merged: dict[str, Any] = {}
     for file in files:
-        merged.update(read_yaml(file))
+        merged.update(given_in(file))
     for name, value in pairs:
         kind = (declared or {}).get(name)
         if kind and kind() is str and value[:1] not in ("'", '"'):
             merged[name] = value
             continue
         try:
-            merged[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise NotebookError(f"parameter {name!r}: expected YAML, found {value!r} "
-                                f"({_line(error)}); put text in quotes", 2) from None
+            merged[name] = parse_yaml(value, f"parameter {name!r}")
+        except SettingError as error:
+            raise NotebookError(f"{error}; put text in quotes", 2) from None
     return merged
 
 

@@ -32,7 +32,7 @@ from typing import Any
 from kdltr.files import place
 from kdltr.messages import nearest
 from kdltr.settings import SettingError, Threads, check
-from kdltr.workflow.parameters import NotebookError, read_yaml
+from kdltr.workflow.parameters import NotebookError, given_in
 from kdltr.workflow.processes import WorkflowError
 from kdltr.workflow.seeds import by_seed
 
@@ -115,7 +115,7 @@ def _read(
 def written_yaml(path: Path) -> dict[str, Any]:
     """The `name: value` lines of a file; raises WorkflowError where there are none."""
     try:
-        return read_yaml(path)
+        return given_in(path)
     except NotebookError as error:
         raise WorkflowError(str(error)) from None
 

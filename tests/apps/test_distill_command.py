@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from kdltr.apps.command import main
-from kdltr.apps.distill import SettingsError, read_settings
+from kdltr.apps.distill import read_settings
 from kdltr.apps.signals import Stop, Terminated
 from kdltr.checkpoint import read_weights
 from kdltr.data.lmdb import write_pairs
 from kdltr.generator.synthetic import generate_files
 from kdltr.locks import only_writer
+from kdltr.settings import SettingError
 from kdltr.train import distill
 
 SIZES = {"width": 32, "depth": 1, "heads": 2, "decoder_heads": 2}
@@ -110,11 +111,12 @@ def test_a_wrong_setting_is_one_line(settings, change, said, capsys):
     (b"output_dir: caf\xe9\n", "expected UTF-8, found other text"),
     ("- epochs", "expected `name: value` lines, found list"),
     ("epochs: 3", "expected output_dir"),
+    ("output_dir: a\nepochs: 3\nepochs: 4", "epochs stands twice.*line 3"),
     ("epochs: [", "expected YAML"),
 ])
 def test_a_file_that_is_none_is_said(text, said, tmp_path):
     file = tmp_path / "mine.yaml"
     if text:
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingError, match=said):
         read_settings(str(file))

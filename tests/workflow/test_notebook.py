@@ -88,7 +88,7 @@ def test_files_and_pairs_merge_and_the_later_wins(tmp_path):
     second.write_text("steps: 4\n")
     merged = read_parameters([str(first), str(second)], [["seed", "7"], ["name", "x"]])
     assert merged == {"steps": 4, "seed": 7, "name": "x"}
-    with pytest.raises(NotebookError, match="no such parameter file"):
+    with pytest.raises(NotebookError, match="expected a file of settings at .*no such file"):
         read_parameters([str(tmp_path / "absent.yaml")], [])
     second.write_text("- steps\n")
     with pytest.raises(NotebookError, match="expected `name: value`"):
@@ -197,7 +197,7 @@ def test_a_text_parameter_is_taken_as_it_stands(deep, value):
 
 
 def test_what_is_no_yaml_is_named(deep, tmp_path, capsys):
-    with pytest.raises(NotebookError, match="parameter 'sets': expected YAML, found '\\[a'"):
+    with pytest.raises(NotebookError, match="parameter 'sets': expected YAML"):
         read_parameters([], [["sets", "[a"]], declarations(deep))
     (tmp_path / "latin.yaml").write_bytes(b"from_where: w\xf6rter\n")
     (tmp_path / "open.yaml").write_text("sets: [\n")
