@@ -56,6 +56,14 @@ def test_shares_are_chosen_between_by_words_held_out():
         assert config.selection == "last" and config.hold_out == "scenes" and config.validation
 
 
+def test_what_is_compared_for_ctc_is_what_it_has():
+    job = read_parameters([str(FOLDER / "ablations.yaml"), str(FOLDER / "ppocr.yaml")], [])
+    methods = {DistillConfig.from_dict({"output_dir": "x"} | job["recipe"] | changes).method
+               for changes in job["rows"].values()}
+    # Attention of A-SKD and Unified, and DLD's end token, it does not have.
+    assert methods == {"kd-ltr", *BASELINES} - {"askd", "unified", "dld"}
+
+
 def test_seeds_are_those_of_the_jobs():
     whole, plan = given("12_ablations"), yaml.safe_load((FOLDER / "workflow.yaml").read_text())
     for name in JOBS:
