@@ -49,7 +49,7 @@ def test_every_row_is_a_change_of_the_default_and_is_taken_from_its_jobs():
 
 
 def test_shares_are_chosen_between_by_words_held_out():
-    job = read_parameters([str(FOLDER / "ablations.yaml"), str(FOLDER / "shares.yaml")], [])
+    job = read_parameters([str(ROOT / "params/textzoom_shares/12_ablations.yaml")], [])
     assert job["test_sets"] == {} and job["data_root"] == "data/textzoom"
     for changes in job["rows"].values():
         config = DistillConfig.from_dict({"output_dir": "x"} | job["recipe"] | changes)
