@@ -244,6 +244,7 @@ def test_what_a_pickle_would_call_is_named(tmp_path):
 @pytest.mark.parametrize(("sizes", "said"), [
     ({"width": -3}, "parseq_nano: width must not be below 0, found -3"),
     ({"patch": (-4, 4)}, "patch must not be below 0"),
+    ({"width": 0}, "parseq_nano cannot be built with .*expected sizes of at least 1"),
     ({"dropout": 1.0}, "dropout must be below 1, found 1.0"),
     ({"heads": 7}, "7 heads do not share a width of 160"),
     ({"decoder_heads": 0}, "0 heads do not share"),

@@ -120,11 +120,16 @@ def create_model(name: str, checkpoint: str | Path | None = None, **config: Any)
         **config: sizes that differ from the name's, for instance ``dropout=0.0``.
 
     Raises:
-        ValueError: an unknown name or an unknown key of ``config``; the nearest known is named.
+        ValueError: an unknown name or an unknown key of ``config``; the nearest known is named. Or
+            sizes that do not fit each other.
         kdltr.checkpoint.CheckpointError: the file cannot be read or does not fit the model.
     """
     made = check_sizes(name, config)
-    model = _REGISTRY[name].build(name, made)
+    try:
+        model = _REGISTRY[name].build(name, made)
+    except ZeroDivisionError:
+        raise ValueError(f"{name} cannot be built with {config}: expected sizes of at least 1, "
+                         "found a 0 that something is divided by") from None
     model.sizes = _differing(made, _REGISTRY[name].config)
     if checkpoint is not None:
         model.load(checkpoint)
