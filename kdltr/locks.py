@@ -28,25 +28,34 @@ class BusyError(RuntimeError):
 def only_writer(lock: Path) -> Iterator[None]:
     """Hold the lock of the folder that the file `lock` is in, however the process ends.
 
-    The file stays when the lock is freed. Where the system has no locks, a warning says so.
+    The file stays when the lock is freed, if anything lies beside it; an empty folder goes too, if
+    it was made here. Where the system has no locks, a warning says so.
 
     Raises:
         BusyError: another process holds it, or another thread of this one.
         OSError: the folder cannot be made or written to.
     """
+    made = not lock.parent.exists()
     folder = make_folder(lock.parent)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     _held.add(descriptor)
     try:
-        _take(descriptor, folder)
-        yield
+        _take(descriptor, lock)
+        try:
+            yield
+        finally:
+            if descriptor in _held and folder.is_dir() and [*folder.iterdir()] == [lock]:
+                lock.unlink()
+                if made:
+                    folder.rmdir()
     finally:
         if descriptor in _held:
             _held.remove(descriptor)
             os.close(descriptor)
 
 
-def _take(descriptor: int, folder: Path) -> None:
+def _take(descriptor: int, lock: Path) -> None:
+    folder = lock.parent
     try:
         if fcntl is None:
             raise OSError(NO_SUCH_CALL[0], "no locks")
@@ -61,6 +70,8 @@ def _take(descriptor: int, folder: Path) -> None:
         log.warning("the file system of %s has no locks: see to it yourself that no other run "
                     "writes there", folder)
         return
+    if not lock.exists() or not os.path.samestat(os.fstat(descriptor), lock.stat()):
+        raise BusyError(f"{folder} was being written by another process until now; run again")
     os.truncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()} on {socket.gethostname()}".encode())
 

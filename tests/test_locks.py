@@ -35,6 +35,25 @@ def test_the_second_is_refused_by_the_name_of_the_first(tmp_path):
         assert lock.read_text().startswith(f"{os.getpid()} on ")
 
 
+def test_nothing_is_left_where_nothing_was_written(tmp_path):
+    with pytest.raises(ZeroDivisionError), only_writer(tmp_path / "new" / ".lock"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+    with only_writer(tmp_path / ".lock"):
+        pass
+    assert tmp_path.is_dir() and list(tmp_path.iterdir()) == []
+    with only_writer(tmp_path / "new" / ".lock"):
+        (tmp_path / "new" / "state").touch()
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [".lock", "state"]
+
+
+def test_a_lock_that_its_holder_takes_away_meanwhile_is_no_lock(tmp_path, monkeypatch):
+    lock = tmp_path / ".lock"
+    monkeypatch.setattr(fcntl, "flock", lambda *_: lock.unlink())
+    with pytest.raises(BusyError, match="until now"), only_writer(lock):
+        pass
+
+
 def test_a_killed_holder_holds_nothing_nor_do_its_children(tmp_path):
     lock = tmp_path / ".lock"
     with subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE,

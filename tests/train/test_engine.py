@@ -11,9 +11,10 @@ from kdltr.train.superres import UpscaleConfig, train_upscaler
 @pytest.mark.parametrize(("train", "config"), [
     (distill, DistillConfig), (pretrain, PretrainConfig), (train_upscaler, UpscaleConfig)])
 def test_a_second_training_is_refused(train, config, tmp_path):
-    with only_writer(tmp_path / ".lock"), pytest.raises(BusyError, match="is being written by"):
-        train(config(str(tmp_path)))
-    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    with only_writer(tmp_path / ".lock"):
+        with pytest.raises(BusyError, match="is being written by"):
+            train(config(str(tmp_path)))
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_of_several_processes_the_main_one_holds_the_lock(tmp_path, monkeypatch):
