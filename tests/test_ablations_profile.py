@@ -57,7 +57,8 @@ def test_shares_are_chosen_between_by_words_held_out():
 
 
 def test_what_is_compared_for_ctc_is_what_it_has():
-    job = read_parameters([str(ROOT / "params/textzoom_ablations_ctc/12_ablations.yaml")], [])
+    job = read_parameters([str(ROOT / f"params/textzoom_ablations_ctc/{name}.yaml")
+                           for name in ("ablations", "ppocr")], [])
     methods = {DistillConfig.from_dict({"output_dir": "x"} | job["recipe"] | changes).method
                for changes in job["rows"].values()}
     # Attention of A-SKD and Unified, and DLD's end token, it does not have.
