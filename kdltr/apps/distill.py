@@ -49,4 +49,3 @@ def read_settings(file: str, changes: Sequence[str] = ()) -> DistillConfig:
         raise SettingError(f"expected output_dir in {file}, where the run is to lie, found none; "
                            "add a line `output_dir: runs/mine`")
     return DistillConfig.from_dict(settings)
-

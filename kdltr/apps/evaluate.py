@@ -25,19 +25,20 @@ from kdltr.superres import load_two_stage
 def command(options: Namespace) -> int:
     """A line for each data set, and one for all of them together."""
     model = load_recogniser(options.weights, options.model, checked_device(options.device))
-    data = {path: load_for(model, path) for path in options.data}
-    reader = model
-    if options.bicubic:
-        reader = UpsampleBicubic(model, next(iter(data.values())).lr.shape[2:])
+    reader, scores = model, {}
     if options.upscaler:
         reader = load_two_stage(options.upscaler, model).to(model.device)
-    scores = {path: evaluate(reader, pairs) for path, pairs in data.items()}
+    for path in options.data:
+        pairs = load_for(model, path)
+        if options.bicubic:
+            reader = UpsampleBicubic(model, pairs.lr.shape[2:])
+        scores[path] = evaluate(reader, pairs)
     if len(scores) > 1:
         scores["average"] = combine(scores)
     lines = {name: _line(found) for name, found in scores.items()}
     sys.stdout.write(f"{pd.DataFrame(lines).T.to_string()}\n\n{PROTOCOL}\n")
     if model.lines:
-        read = pd.concat(scores[path].predictions for path in data)
+        read = pd.concat(scores[path].predictions for path in options.data)
         sys.stdout.write(f"\n{error_rates(read['label'], read['reading'])}, in percent: case "
                          "matters, punctuation is a word, the separator a character\n")
     if options.predictions:
