@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 
 import pytest
 import torch
@@ -14,11 +15,13 @@ from kdltr.evaluation.evaluate import evaluate
 from kdltr.evaluation.quality import image_quality
 from kdltr.models import create_model
 from kdltr.superres import TwoStage, create_upscaler, load_upscaler, save_upscaler
+from kdltr.superres.c3stisr import FrameSpeller
 from kdltr.superres.reader import create_reader
 from kdltr.superres.two_stage import upscaled
 from kdltr.train import NonFiniteLoss, ResumeError
 from kdltr.train.superres import UpscaleConfig, train_upscaler
 from kdltr.train.superres.material import gather
+from kdltr.train.superres.spelling import corpus_of, damaged_readings, right, teach_spelling
 from kdltr.train.superres.terms import Looking
 from tests.models.conftest import CRNN, ctc_toy
 
@@ -28,6 +31,8 @@ MORE = {"tsrn_nano": {}, "stt_nano": {"reader": "stt_reader_nano"}, "tatt_nano":
 
 
 def config(toy, path, network="tsrn_nano", **changes):
+    if network == "c3stisr_nano":
+        changes = {"corpus": str(toy.data), "spelling_steps": 2} | changes
     return UpscaleConfig(**{
         "output_dir": str(path), "data": (str(toy.data),), "network": network, "epochs": 2,
         "steps_per_epoch": 2, "batch_size": 4, "validation": 0.1, "validate_every": 3,
@@ -161,7 +166,19 @@ def test_a_loss_that_is_not_finite_stops_the_run(toy, tmp_path):
         train_upscaler(config(toy, tmp_path, learning_rate=1e30, epochs=4))
 
 
+def test_a_language_model_learns_to_spell_from_the_labels_alone(toy):
+    corpus = corpus_of([toy.data])
+    assert corpus == ["42", "a", "hornbill", "kiwi", "on", "read", "seed", "ten", "yellow", "zoo"]
+    given = damaged_readings(corpus * 20, random.Random(1))
+    assert given.shape == (200, 26, 37) and torch.allclose(given.sum(-1), torch.ones(200, 26))
+    assert 60 < right(given.log(), corpus * 20) < 140  # of 200
+    torch.manual_seed(0)
+    speller = FrameSpeller(37, 26, 32, 4, 64, 1, 0.0)
+    assert teach_spelling(speller, ["kiwi", "read", "zoo"], 600, 3e-3, seed=1) > 0.9
+
+
 @pytest.mark.parametrize(("changes", "said"), [
+    ({"corpus": "data/train/IC13"}, "found network tsrn, which has none"),
     ({"network": "tsnr"}, "did you mean 'tsrn'"),
     ({"weights": {"images": 1.0}}, "unknown term 'images'; did you mean 'image'"),
     ({"selection": "published"}, "selection: unknown 'published'"),
@@ -186,3 +203,5 @@ def test_a_test_set_and_other_settings_are_refused(toy, tmp_path):
     tests.symlink_to(toy.data)
     with pytest.raises(DataError, match="a test set"):
         train_upscaler(config(toy, tmp_path / "other", data=(str(tests),)))
+    with pytest.raises(DataError, match="a test set"):
+        train_upscaler(config(toy, tmp_path / "spelt", "c3stisr_nano", corpus=str(tests)))

@@ -33,6 +33,10 @@ class UpscaleConfig(Settings):
     reader: str = "stt_reader"  # frozen, where a term looks at its reading; see superres.reader
     reader_weights: str | None = None
     reader_budget: float = 8.0  # GB a process on the device for where it looked in the HR images
+    # Sets whose labels C3-STISR's language model learns to spell first, in so many steps.
+    corpus: tuple[str, ...] = ()
+    spelling_steps: int = 3000
+    spelling_rate: float = 3e-3  # at a quarter of the width; less for the full one
     similarity: str | None = None  # a .npy table of glyphs for the content term; None: all alike
     weights: dict[str, float] = field(default_factory=dict)  # of the terms; {}: as published
     epochs: int = 500
@@ -58,7 +62,8 @@ class UpscaleConfig(Settings):
     allow_other_threads: bool = False  # resume under another number of threads all the same
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "data", several(self.data))
+        for name in ("data", "corpus"):
+            object.__setattr__(self, name, several(getattr(self, name)))
         check_fields(self)
         check_names(list_upscalers(), [self.network], "unknown network")
         for name in filter(None, (self.generator, self.judge)):
@@ -66,8 +71,11 @@ class UpscaleConfig(Settings):
         object.__setattr__(self, "weights", dict(self.weights or WEIGHTS[self.family]))
         check_names(TERMS, self.weights, "unknown term")
         self._at_least(1, "epochs", "batch_size", "validate_every", "checkpoint_every", "log_every",
-                       "steps_per_epoch")
-        self._at_least(0, "learning_rate", "clip", "reader_budget")
+                       "spelling_steps", "steps_per_epoch")
+        self._at_least(0, "learning_rate", "spelling_rate", "clip", "reader_budget")
+        if self.corpus and self.family != "c3stisr":
+            raise ValueError("corpus is for the language model of c3stisr, found network "
+                             f"{self.network}, which has none; leave it out")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         if self.selection == "validation" and not self.validation:
             raise ValueError("selection='validation' needs validation > 0; or choose 'last'")

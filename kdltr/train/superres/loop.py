@@ -33,6 +33,7 @@ from kdltr.train.state import RunState
 from kdltr.train.superres.choice import Choice, save
 from kdltr.train.superres.config import UpscaleConfig
 from kdltr.train.superres.material import gather
+from kdltr.train.superres.spelling import teach_spelling
 from kdltr.train.superres.terms import FROM_LABELS, Looking, Upscaling
 from kdltr.train.watch import LossWatch
 
@@ -80,6 +81,9 @@ def train_upscaler(
     state = RunState(run, settings, training, optimiser, world)
     step, best = state.load(rank)
     first_step = step
+    if step == 0 and material.corpus:
+        teach_spelling(training.upscaler.lm, material.corpus, config.spelling_steps,
+                       config.spelling_rate, config.seed)
     choice = Choice(config, run, material.held_out.to(device), best)
     looking = None
     if config.reads and step < last_step:

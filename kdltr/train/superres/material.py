@@ -16,6 +16,7 @@ from kdltr.superres.prior import FRAMES
 from kdltr.superres.trunk import HR_SIZE, LR_SIZE
 from kdltr.train.material import apart_from_tests, split_held_out, there
 from kdltr.train.superres.config import UpscaleConfig
+from kdltr.train.superres.spelling import corpus_of
 from kdltr.train.superres.terms import FROM_LABELS
 
 
@@ -28,6 +29,7 @@ class Material:
         labels: (M, T) ids, 0 behind a word.
         lengths: (M,) steps of each, the end included.
         held_out: to choose the weights by.
+        corpus: words that the language model learns to spell.
         report: how many words the labels leave out.
         sets: what each set holds, by path.
     """
@@ -36,6 +38,7 @@ class Material:
     labels: Tensor
     lengths: Tensor
     held_out: WordPairs
+    corpus: list[str]
     report: dict[str, int]
     sets: dict[str, dict[str, Any]]
 
@@ -47,7 +50,8 @@ def gather(config: UpscaleConfig) -> Material:
         kdltr.data.DataError: missing or damaged data, or a test set.
     """
     opened = [open_pairs(path) for path in there(config.data, config.missing)]
-    sets = training_sets([one.path for one in opened])
+    corpus = there(config.corpus, config.missing)
+    sets = training_sets([*(one.path for one in opened), *corpus])
     pairs = load_pairs(opened, HR_SIZE, LR_SIZE)
     if config.words_of_tests == "left_out":
         pairs = pairs.subset(apart_from_tests(opened, sets))
@@ -61,4 +65,5 @@ def gather(config: UpscaleConfig) -> Material:
     held = config.hold_out, config.validation, config.seed
     train, held_out = split_held_out(pairs.subset(places), *held)
     return Material(pairs.subset(places[train]), labels[train], lengths[train],
-                    pairs.subset(places[held_out]), report, sets)
+                    pairs.subset(places[held_out]), corpus_of(corpus) if corpus else [],
+                    report, sets)
