@@ -233,6 +233,22 @@ def test_benchmarks_that_are_not_there_stop_nothing_and_the_average_has_one_vari
     assert set(optional) == {f"data/{ENTRIES[name].path}" for name in words}
 
 
+def test_what_the_tables_of_two_stages_read_is_made_by_runs_of_theirs_and_of_paper():
+    made, waited = {}, {}
+    for profile in ("paper", "superres"):
+        runs = yaml.safe_load((ROOT / f"params/{profile}/workflow.yaml").read_text())["runs"]
+        made[profile] = {out.format(profile=profile): name for name, run in runs.items()
+                         for out in run.get("outputs", ())}
+        waited[profile] = runs["04_textzoom"]
+    table = read_parameters([str(ROOT / "params/superres/recognisers.yaml")], [])["recognisers"]
+    alone = read_parameters([str(ROOT / "params/paper/recognisers.yaml")], [])["recognisers"]
+    for name, entry in table.items():
+        networks = entry.pop("two_stage").values()
+        assert {made["superres"][path] for path in networks} == {*waited["superres"]["needs"]}
+        assert entry == alone[name] and {*entry["students"].values()} <= {*made["paper"]}
+        assert {*entry["students"].values(), entry["weights"]} <= {*waited["superres"]["inputs"]}
+
+
 def test_with_nothing_downloaded_it_says_what_is_missing_whence_and_where_to(tmp_path):
     root = make_root(tmp_path)
     complaints = stopped(root)
@@ -266,7 +282,7 @@ def write_small_profile(root: Path) -> None:
     recipe = read_parameters([str(ROOT / "params/paper/distill.yaml")], [])["recipe"]
     few = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 4, "threads": 1, "precision": "no"}
     write("distill", {"recipe": recipe | few})
-    table = read_parameters([str(ROOT / "params/paper/04_textzoom.yaml")], [])["recognisers"]
+    table = read_parameters([str(ROOT / "params/paper/recognisers.yaml")], [])["recognisers"]
     small = {}
     for name, entry in table.items():
         write(f"teacher_{name}", {"teacher": f"{name}_nano"})
@@ -274,10 +290,9 @@ def write_small_profile(root: Path) -> None:
         students = {method: path.replace("/paper/", "/paper_small/")
                     for method, path in entry["students"].items()}  # fmt: skip
         small[f"{name}_nano"] = entry | {"student": f"{name}_nano_ltr", "students": students}
-    write("04_textzoom", {"recognisers": small})
-    write("05_benchmarks", {"recognisers": small})
+    write("recognisers", {"recognisers": small})
     few = {"curves": {"gaussian_blur": [0, 2]}, "one_by_one": {"median_blur": [3]}, "words": 10}
-    write("06_robustness", few | {"recognisers": small, "claimed": {"gaussian_blur": 2}})
+    write("06_robustness", few | {"claimed": {"gaussian_blur": 2}})
     defaults = read_parameters([str(ROOT / "params/paper/07_efficiency.yaml")], [])
     toy = {"parseq_nano": {"width": 32, "depth": 2, "heads": 2, "decoder_heads": 2}}
     write("07_efficiency", {
