@@ -1,4 +1,4 @@
-"""What is on this disk: files written whole or not at all, the checkout, what kdltr ships, extras.
+"""What is on this disk: files written whole or not at all, the checkout, what kdltr ships.
 
 A disk that fills up, an exception or a SIGKILL in mid-save must not cost the last good
 checkpoint. Everything is written under a temporary name beside its target (rename is atomic
@@ -16,9 +16,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from kdltr.messages import is_message
@@ -266,42 +264,3 @@ def _say(shell: Any, kind: type, error: Exception, trace: Any, tb_offset: int | 
         shell._showtraceback(kind, error, [f"{kind.__name__}: {error}"])
     else:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
-
-
-class MissingExtra(ImportError):
-    """A package that kdltr is installed without; the message says how to install it."""
-
-
-def require(module: str, extra: str) -> ModuleType:
-    """Import a module of a package that comes with ``pip install 'kdltr[<extra>]'``.
-
-    Raises:
-        MissingExtra: the package is not installed.
-    """
-    # jsonschema does without this one, which parses a grammar for more than a second.
-    hidden = sys.modules.setdefault("rfc3987_syntax", None) is None
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        package = module.partition(".")[0]
-        if (error.name or "").partition(".")[0] != package:
-            raise  # it is there, and lacks something of its own
-        raise MissingExtra(
-            f"expected the package {package}, found none; run: pip install 'kdltr[{extra}]'"
-        ) from None
-    finally:
-        if hidden:
-            sys.modules.pop("rfc3987_syntax", None)
-
-
-class optional:
-    """A module of an extra, imported by `require` at its first use: ``cv2 = optional(…)``.
-
-    What a module needs now and then is declared so at its top, and the rest of it goes without.
-    """
-
-    def __init__(self, module: str, extra: str) -> None:
-        self._module, self._extra = module, extra
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(require(self._module, self._extra), name)

@@ -167,26 +167,6 @@ def test_directory_moved_aside_by_a_killed_process_comes_back(tmp_path):
     assert names(tmp_path) == ["data.lmdb"]
 
 
-def test_a_module_of_an_extra_is_imported_at_its_first_use(monkeypatch, tmp_path):
-    (tmp_path / "whole_package.py").write_text("value = 3\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    module = files.optional("whole_package", "generate")
-    assert "whole_package" not in sys.modules
-    assert module.value == 3 and files.require("whole_package", "generate").value == 3
-
-
-def test_a_package_that_is_not_there_names_the_extra_and_one_that_is_broken_does_not(
-    monkeypatch, tmp_path
-):
-    with pytest.raises(files.MissingExtra, match=r"package nothere, .*'kdltr\[peers\]'"):
-        files.optional("nothere.part", "peers").value  # noqa: B018
-    (tmp_path / "broken_package.py").write_text("import nothere\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="nothere") as caught:
-        files.require("broken_package", "peers")
-    assert not isinstance(caught.value, files.MissingExtra)
-
-
 def test_shipped_files_are_in_the_checkout_or_in_the_package(monkeypatch, tmp_path):
     checkout = files.PACKAGE.parent
     assert files.shipped("manifest.yaml") == checkout / "data/manifest.yaml"

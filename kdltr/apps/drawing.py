@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kdltr.apps.photograph import Word
-from kdltr.files import optional
+from kdltr.extras import optional
 from kdltr.models.detector import Box
 
 cv2 = optional("cv2", "ppocr")

@@ -28,7 +28,7 @@ from kdltr.data.images import image_files, read_image, resize
 from kdltr.data.records import ImageError
 from kdltr.evaluation.attention import attend, judged, overlay
 from kdltr.evaluation.evaluate import UpsampleBicubic
-from kdltr.files import MissingExtra, optional
+from kdltr.extras import MissingExtra, optional
 from kdltr.models.base import Recogniser
 
 widgets = optional("ipywidgets", "notebooks")

@@ -11,7 +11,7 @@ from kdltr.bench.clock import TOTAL, exponent
 from kdltr.bench.growth import curves
 from kdltr.bench.measure import WORK
 from kdltr.bench.rows import KDLTR, PLAIN, STEP
-from kdltr.files import optional
+from kdltr.extras import optional
 from kdltr.results import Row, to_frame
 from kdltr.results.figures import style
 

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from kdltr.data.images import resize
-from kdltr.files import optional
+from kdltr.extras import optional
 
 cv2 = optional("cv2", "generate")
 segmentation = optional("skimage.segmentation", "generate")

@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from kdltr.charset import Reading
-from kdltr.files import require
+from kdltr.extras import require
 from kdltr.models.base import Recogniser
 
 

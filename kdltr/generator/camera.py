@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kdltr.files import optional
+from kdltr.extras import optional
 
 cv2 = optional("cv2", "generate")
 

@@ -17,7 +17,7 @@ from itertools import groupby
 import numpy as np
 from PIL import ImageFont
 
-from kdltr.files import MissingExtra
+from kdltr.extras import MissingExtra
 
 ASCII = frozenset(string.ascii_letters + string.digits + string.punctuation)
 LETTERS = frozenset(string.ascii_letters + string.digits + ".,:;!?-'()/")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from kdltr.files import optional
+from kdltr.extras import optional
 from kdltr.generator import surface
 from kdltr.generator.surface import LUMA, texture
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from kdltr.files import optional
+from kdltr.extras import optional
 from kdltr.generator import fonts
 
 cv2 = optional("cv2", "generate")

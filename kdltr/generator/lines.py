@@ -22,7 +22,8 @@ from kdltr.data.iam import IamLines
 from kdltr.data.lines import SEPARATOR, placed, small
 from kdltr.data.lmdb import PairedWords, Words, write_pairs, write_words
 from kdltr.data.records import Word
-from kdltr.files import optional, place
+from kdltr.extras import optional
+from kdltr.files import place
 from kdltr.generator import fonts, surface
 from kdltr.generator.generated import made_from, write_generated
 from kdltr.generator.words import TEMPER, vocabulary

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from kdltr.files import optional
+from kdltr.extras import optional
 from kdltr.generator import fonts
 from kdltr.generator.camera import Camera
 from kdltr.generator.ink import compose

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdltr.files import optional
+from kdltr.extras import optional
 from kdltr.generator import fonts
 from kdltr.generator.ink import compose
 from kdltr.generator.lettering import bend, draw_mask, letterforms

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from kdltr.data.lmdb import Words, write_words
-from kdltr.files import optional, place
+from kdltr.extras import optional
+from kdltr.files import place
 from kdltr.generator import fonts
 from kdltr.generator.camera import Camera
 from kdltr.generator.generated import write_generated

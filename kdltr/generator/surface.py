@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from kdltr.files import optional
+from kdltr.extras import optional
 
 cv2 = optional("cv2", "generate")
 

@@ -26,7 +26,8 @@ import numpy as np
 from PIL import Image
 
 from kdltr.data.lmdb import PairedWords, write_pairs
-from kdltr.files import optional, place
+from kdltr.extras import optional
+from kdltr.files import place
 from kdltr.generator import checked_effects, fonts, source, split_number
 from kdltr.generator.camera import Camera
 from kdltr.generator.generated import write_generated

@@ -11,7 +11,7 @@ import string
 
 import numpy as np
 
-from kdltr.files import optional, require
+from kdltr.extras import optional, require
 
 wordfreq = optional("wordfreq", "generate")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kdltr.files import optional
+from kdltr.extras import optional
 from kdltr.models.rapidocr import DETECTOR, wheel_model
 
 cv2 = optional("cv2", "ppocr")

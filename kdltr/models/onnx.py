@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kdltr.files import atomic_path, optional, require
+from kdltr.extras import optional, require
+from kdltr.files import atomic_path
 from kdltr.models.base import Recogniser
 
 onnx = optional("onnx", "export")

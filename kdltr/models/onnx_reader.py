@@ -14,7 +14,8 @@ from torch import Tensor
 
 from kdltr.charset import Charset
 from kdltr.checkpoint import CheckpointError, is_safetensors
-from kdltr.files import atomic_path, optional, require
+from kdltr.extras import optional, require
+from kdltr.files import atomic_path
 from kdltr.models.base import Recogniser
 from kdltr.models.onnx import session
 from kdltr.models.output import ModelOutput

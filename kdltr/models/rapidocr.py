@@ -18,7 +18,7 @@ from torch import Tensor
 
 from kdltr.charset import Charset
 from kdltr.checkpoint import CheckpointError
-from kdltr.files import optional
+from kdltr.extras import optional
 
 onnx = optional("onnx", "ppocr")
 

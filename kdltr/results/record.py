@@ -21,7 +21,8 @@ import pandas as pd
 
 from kdltr.data.hashes import ROOT, portable
 from kdltr.evaluation.scores import PROTOCOL
-from kdltr.files import atomic_path, optional, place, write_text
+from kdltr.extras import optional
+from kdltr.files import atomic_path, place, write_text
 from kdltr.results import environment
 from kdltr.results.rows import Row, read_predictions, to_frame, write_predictions
 

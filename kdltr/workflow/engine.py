@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from kdltr.files import PACKAGE, require, write_text
+from kdltr.extras import require
+from kdltr.files import PACKAGE, write_text
 from kdltr.locks import only_writer
 from kdltr.workflow.home import writable_home
 from kdltr.workflow.parameters import check_parameters, read_parameters

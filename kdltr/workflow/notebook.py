@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdltr.files import PROGRESS, atomic_path, make_folder, place, repository_root, require
+from kdltr.extras import require
+from kdltr.files import PROGRESS, atomic_path, make_folder, place, repository_root
 from kdltr.workflow.follower import Follower
 from kdltr.workflow.home import writable_home
 from kdltr.workflow.parameters import NotebookError, at_home, check_parameters

@@ -9,7 +9,8 @@ import pytest
 
 from kdltr.apps.command import COMMANDS, main, parse
 from kdltr.checkpoint import CheckpointError
-from kdltr.files import MissingExtra, atomic_path
+from kdltr.extras import MissingExtra
+from kdltr.files import atomic_path
 
 
 def start(*arguments, **options):
@@ -118,7 +119,7 @@ HELP = "from kdltr.apps.command import main\ntry: main(['read', '--help'])\nexce
     (HELP, "torch numpy pandas matplotlib"),
     ("import kdltr.generator.synthetic", "torch pandas matplotlib"),  # where words are rendered
     ("import kdltr.results", "accelerate scipy matplotlib"),
-    ("from kdltr.files import require; require('papermill', 'notebooks')", "rfc3987_syntax torch"),
+    ("from kdltr.extras import require; require('papermill', 'notebooks')", "rfc3987_syntax torch"),
 ])
 def test_what_takes_long_to_import_is_imported_where_it_is_needed(code, heavy):
     code += f"\nimport sys; sys.exit(', '.join(sys.modules.keys() & set({heavy.split()})) or 0)"

@@ -25,7 +25,7 @@ from PIL import Image
 from kdltr.apps import lab
 from kdltr.data.images import encode_png
 from kdltr.data.records import ImageError
-from kdltr.files import MissingExtra
+from kdltr.extras import MissingExtra
 from kdltr.generator.photograph import render_photograph
 from kdltr.generator.synthetic import arrays
 from kdltr.models.weights import load_recogniser

@@ -15,7 +15,7 @@ from kdltr.data.loader import WordPairs
 from kdltr.evaluation import peers
 from kdltr.evaluation.evaluate import evaluate
 from kdltr.evaluation.peers import PeerRecogniser, load_peer
-from kdltr.files import MissingExtra
+from kdltr.extras import MissingExtra
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from kdltr import generator
 from kdltr.data.lmdb import PairedWords
 from kdltr.data.loader import load_pairs
-from kdltr.files import MissingExtra
+from kdltr.extras import MissingExtra
 from kdltr.generator import fonts, synthetic, words
 from kdltr.generator.camera import DIFFICULTIES, Camera
 from kdltr.generator.lettering import bend, draw_mask, letterforms

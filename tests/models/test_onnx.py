@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from kdltr import ALNUM36, ModelOutput, Recogniser, create_model, list_models
-from kdltr.files import MissingExtra
+from kdltr.extras import MissingExtra
 from kdltr.models import onnx as export
 from kdltr.models.onnx_reader import OnnxReader
 

@@ -1,6 +1,6 @@
 """Figures: plain data in, a matplotlib `Figure` out."""
 
-from kdltr.files import require
+from kdltr.extras import require
 
 for package in ("matplotlib", "IPython"):
     require(package, "notebooks")
