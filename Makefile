@@ -52,7 +52,7 @@ $(STAMP):
 quick: $(STAMP)  ## one recogniser, start to finish: words, two students, table, report; minutes
 	@$(BIN)/kdltr run $(PROFILE) --cores $(CORES) -- $(SNAKEMAKE)
 
-small: $(STAMP)  ## all three recognisers in small: benchmarks, robustness, costs, examples too
+small: $(STAMP)  ## all three recognisers in small: benchmarks, costs, examples, handwriting too
 	@$(BIN)/kdltr run small --cores $(CORES) -- $(SNAKEMAKE)
 
 textzoom: $(STAMP)  ## what is shipped, on TextZoom's test sets (data/README.md)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdltr.bench.counts import AS_PUBLISHED, IN_FULL, costs
+from kdltr.evaluation.scores import PROTOCOL
 from kdltr.models import list_models
 from kdltr.results import Row, read_result, write_result
 from kdltr.results.readme import cost_table, lines_table, photographs_table, refreshed
@@ -19,6 +20,10 @@ def test_the_table_is_the_one_of_the_reference_results():
     assert "<!-- table: results/reference/quick/04_textzoom.json -->" in README
     assert (ROOT / "results/reference/quick/04_textzoom.json").is_file()
     assert refreshed(README, ROOT) == README, "run `make publish PROFILE=quick`"
+
+
+def test_it_says_once_how_words_are_counted():
+    assert " ".join(README.split()).count(PROTOCOL) == 1 and "### What counts as read" in README
 
 
 def test_every_marked_result_is_there():

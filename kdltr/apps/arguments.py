@@ -105,9 +105,10 @@ def bench(parser: ArgumentParser) -> str:
 def run(parser: ArgumentParser) -> str:
     """Make the results of a profile: what is missing or out of date.
 
-    A profile is a folder of params/: quick, small, textzoom, paper, bench, cpu,
-    gpu. What follows -- goes to snakemake. With --minutes a GPU that is lent for
-    so long is tested, measured and trained on; a later run goes on from there.
+    A profile is a folder of params/: quick, small, textzoom, textzoom_ablations,
+    handwriting, paper, superres, iam, bench, cpu, gpu, … . What follows -- goes to
+    snakemake. With --minutes a GPU that is lent for so long is tested, measured
+    and trained on; a later run goes on from there.
 
     kdltr run gpu --minutes 12 --out results/gpu/box
     """
@@ -149,7 +150,8 @@ def publish(parser: ArgumentParser) -> str:
     kdltr publish quick
     """
     parser.add_argument("--box", metavar="DIR", help="what a time box measured, in place of them")
-    return _profile(parser)
+    _profile(parser)
+    return "PROFILE [--box DIR]"
 
 
 def clean(parser: ArgumentParser) -> str:

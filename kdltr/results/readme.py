@@ -9,12 +9,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kdltr.evaluation.scores import PROTOCOL
 from kdltr.files import write_text
 from kdltr.results.record import Result, read_result
 from kdltr.results.rows import AVERAGE, Row
 from kdltr.results.tables import SUBSETS, is_published_size, published_accuracy
 
+COUNTED = "95 % Wilson intervals; [what counts as read](#what-counts-as-read)."
 STUDENT = "student's work of the floor"
 # Title of a column of `cost_table` → subset, metric and method of its rows, digits.
 _COSTS = {
@@ -45,7 +45,7 @@ def main_table(result: Result) -> str:
             line[cost] = f"{row.value / 1e6:.2f} M" if row else "–"
         paper = published_accuracy(recogniser, method, AVERAGE)
         lines.append(line | {"published, TextZoom": f"{paper:.2f}" if paper else "–"})
-    return _markdown(lines, f"{whole.n} test words. {PROTOCOL}")
+    return _markdown(lines, f"{whole.n} test words; {COUNTED}")
 
 
 def cost_table(result: Result) -> str:
@@ -103,7 +103,7 @@ def photographs_table(result: Result) -> str:
         *_, whole = own.values()  # the average, or the only set
         line["95 % interval"] = f"{whole.low:.0f} to {whole.high:.0f} %"
         lines.append(line | {"one word": f"{time.value:.1f} ms"})
-    return _markdown(lines, f"{whole.table.capitalize()}; time of one thread. {PROTOCOL}")
+    return _markdown(lines, f"{whole.table.capitalize()}; time of one thread; {COUNTED}")
 
 
 def lines_table(result: Result) -> str:
