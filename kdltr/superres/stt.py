@@ -19,7 +19,7 @@ from kdltr.superres.trunk import BLOCKS, LR_SIZE, GRUUnit, Residual, Upscaler, U
 
 @dataclass(frozen=True)
 class STTConfig(UpscalerConfig):
-    """Settings of STT; published without the mask, and with the alignment's corners aligned."""
+    """Settings of STT; published without the mask, and with ``align_corners=True``."""
 
     mask: bool = False
     heads: int = 4

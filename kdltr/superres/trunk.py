@@ -31,7 +31,7 @@ class UpscalerConfig:
     mask: bool = True  # a fourth channel, see kdltr.superres.images
     align: bool = True  # build the alignment, which acts in training alone
     align_head: str = "shared"  # or "textzoom", see AlignmentHead
-    align_corners: bool = False  # see ThinPlateSpline
+    align_corners: bool = False  # see ThinPlateSpline; published with True: TSRN and STT
     width: int = 64  # E
     align_widths: tuple[int, ...] = (32, 64, 128, 256, 256, 256)
 
@@ -126,8 +126,9 @@ class Upscaler(nn.Module):
 
     def align(self, lr: Tensor) -> Tensor:
         """LR images (N, C, h, w), warped so that the text's border is the picture's."""
-        seen = self.stn_head.prepare(lr)
-        return self.tps(seen, self.stn_head(seen))
+        with torch.autocast(lr.device.type, enabled=False):  # bf16 has no places within a pixel
+            seen = self.stn_head.prepare(lr.float() if lr.dtype == torch.bfloat16 else lr)
+            return self.tps(seen, self.stn_head(seen))
 
     def check(self, lr: Tensor, prior: Tensor | None) -> None:
         """Raise ValueError unless these are what the network reads."""

@@ -48,6 +48,7 @@ class TwoStage(Recogniser):
         self.clamp = clamp
         self.name = f"{upscaler.name}_{recogniser.name}"
         self.charset, self.steps = recogniser.charset, recogniser.steps
+        self.longest, self.lines = recogniser.longest, recogniser.lines
         self.decoding, self.frames = recogniser.decoding, recogniser.frames
         self.semantic_width = recogniser.semantic_width
         self.image_size = LR_SIZE

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from kdltr.charset import DIGITS_FIRST36
 from kdltr.checkpoint import CheckpointError, save_weights
 from kdltr.data import DataError
 from kdltr.data.loader import load_pairs
@@ -19,7 +20,8 @@ from kdltr.superres.c3stisr import FrameSpeller
 from kdltr.superres.reader import create_reader
 from kdltr.superres.two_stage import upscaled
 from kdltr.train import NonFiniteLoss, ResumeError
-from kdltr.train.superres import UpscaleConfig, train_upscaler
+from kdltr.train.superres import UpscaleConfig, spelling, train_upscaler
+from kdltr.train.superres.loop import build, turns
 from kdltr.train.superres.material import gather
 from kdltr.train.superres.spelling import corpus_of, damaged_readings, right, teach_spelling
 from kdltr.train.superres.terms import Looking
@@ -166,8 +168,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(toy, tmp_path):
         train_upscaler(config(toy, tmp_path, learning_rate=1e30, epochs=4))
 
 
-def test_a_language_model_learns_to_spell_from_the_labels_alone(toy):
-    corpus = corpus_of([toy.data])
+def test_a_language_model_learns_to_spell_from_the_labels_alone(toy, monkeypatch):
+    corpus = corpus_of(["Read!", "zoo", "", "kiwi", "Zoo", "x" * 30, *load_pairs(toy.data).words])
     assert corpus == ["42", "a", "hornbill", "kiwi", "on", "read", "seed", "ten", "yellow", "zoo"]
     given = damaged_readings(corpus * 20, random.Random(1))
     assert given.shape == (200, 26, 37) and torch.allclose(given.sum(-1), torch.ones(200, 26))
@@ -175,10 +177,45 @@ def test_a_language_model_learns_to_spell_from_the_labels_alone(toy):
     torch.manual_seed(0)
     speller = FrameSpeller(37, 26, 32, 4, 64, 1, 0.0)
     assert teach_spelling(speller, ["kiwi", "read", "zoo"], 600, 3e-3, seed=1) > 0.9
+    assert all(parameter.grad is None for parameter in speller.parameters())
+    monkeypatch.setattr(spelling, "DAMAGED", 1e-9)
+    doubled = ["committee", "bookkeeper", "zoo"] * 20
+    monkeypatch.setattr(spelling, "SURE", (40, 50))
+    assert right(damaged_readings(doubled, random.Random(2)).log(), doubled) == 60
+
+
+def test_no_word_that_chooses_the_weights_or_that_tests_hold_is_spelt(toy, tmp_path, monkeypatch):
+    given = config(toy, tmp_path, "c3stisr_nano", validation=0.2, words_of_tests="left_out")
+    found = gather(given)
+    judged = {word.lower().rstrip("!") for word in found.held_out.words}
+    assert judged and not judged & {*found.corpus} and len(judged | {*found.corpus}) == 10
+    monkeypatch.setattr("kdltr.train.material.words_of_tests", lambda labels: {9, 19, 29, 39})
+    assert "zoo" not in gather(given).corpus
+
+
+@pytest.mark.parametrize("network", MORE)
+def test_in_bf16_the_networks_alone_are(toy, network):
+    made = config(toy, "x", network, corpus=())
+    torch.manual_seed(0)
+    training, pairs = build(made).eval(), load_pairs(toy.data).subset(range(8))
+    labels, lengths = DIGITS_FIRST36.encode([DIGITS_FIRST36.filter(w) for w in pairs.words], 26)
+    given = {"labels": labels, "lengths": lengths, "turn": turns(8, 1, torch.device("cpu"))}
+    images = pairs.blurred(torch.arange(8)), pairs.sharp(torch.arange(8))
+    plain = training(*images, **given)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = training(*images, **given)
+        seen = training.upscaler.align(images[0].new_zeros(2, training.upscaler.channels, 16, 64))
+    assert seen.dtype == torch.float32
+    for term, value in found.items():
+        assert value.dtype == torch.float32
+        assert torch.isclose(value, plain[term], rtol=0.05, atol=1e-4), term
 
 
 @pytest.mark.parametrize(("changes", "said"), [
     ({"corpus": "data/train/IC13"}, "found network tsrn, which has none"),
+    ({"weights": {"prior": 1.0}}, "tsrn has no term 'prior'"),
+    ({"network": "tatt", "weights": {"ctc": 1.0}}, "tatt has no term 'ctc'"),
+    ({"weights": {"image": -1.0}}, "weight of image must be finite and >= 0, found -1.0"),
     ({"network": "tsnr"}, "did you mean 'tsrn'"),
     ({"weights": {"images": 1.0}}, "unknown term 'images'; did you mean 'image'"),
     ({"selection": "published"}, "selection: unknown 'published'"),

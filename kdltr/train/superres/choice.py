@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import evaluate
 from kdltr.evaluation.quality import image_quality
@@ -50,7 +52,8 @@ class Choice:
         row = {"step": step, "n": len(self.held_out), **quality._asdict(), "score": quality.psnr}
         if self.config.judge:
             if self.judge is None:
-                judge = create_model(self.config.judge, self.config.judge_weights)
+                with torch.random.fork_rng([]):  # a resumed run does this once more
+                    judge = create_model(self.config.judge, self.config.judge_weights)
                 self.judge = judge.to(self.held_out.hr.device)
             reader = TwoStage(parts[0], self.judge, parts[1])
             row["score"] = evaluate(reader, self.held_out).accuracy

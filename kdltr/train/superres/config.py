@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ from kdltr.models import check_model
 from kdltr.settings import Seed, Threads, check_fields, check_names
 from kdltr.superres import list_upscalers
 from kdltr.train.config import HOLD_OUT, MISSING, WORDS_OF_TESTS, Settings, several
-from kdltr.train.superres.terms import FROM_READER, TERMS, WEIGHTS
+from kdltr.train.superres.terms import FROM_READER, OF_PRIORS, TERMS, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ class UpscaleConfig(Settings):
         check_names(list_upscalers(), [self.network], "unknown network")
         for name in filter(None, (self.generator, self.judge)):
             check_model(name)
-        object.__setattr__(self, "weights", dict(self.weights or WEIGHTS[self.family]))
-        check_names(TERMS, self.weights, "unknown term")
+        self._check_terms()
         self._at_least(1, "epochs", "batch_size", "validate_every", "checkpoint_every", "log_every",
                        "spelling_steps", "steps_per_epoch")
         self._at_least(0, "learning_rate", "spelling_rate", "clip", "reader_budget")
@@ -82,6 +82,17 @@ class UpscaleConfig(Settings):
         if self.judge and not self.judge_weights:
             raise ValueError("judge chooses by what it reads, and reads nothing without weights; "
                              "give judge_weights, or leave judge out")
+
+    def _check_terms(self) -> None:
+        given = dict(self.weights or WEIGHTS[self.family])
+        check_names(TERMS, given, "unknown term")
+        for term, weight in given.items():
+            if not (math.isfinite(weight) and weight >= 0):
+                raise ValueError(f"the weight of {term} must be finite and >= 0, found {weight}")
+            if term in OF_PRIORS and term not in WEIGHTS[self.family]:
+                raise ValueError(f"{self.network} has no term {term!r}: it takes no text prior, or "
+                                 "has no language model; leave it out")
+        object.__setattr__(self, "weights", {term: w for term, w in given.items() if w})
 
     @property
     def family(self) -> str:

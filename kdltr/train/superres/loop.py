@@ -29,7 +29,7 @@ from kdltr.superres.saved import load_into
 from kdltr.train.engine import alone, sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
-from kdltr.train.state import RunState
+from kdltr.train.state import RunState, will_resume
 from kdltr.train.superres.choice import Choice, save
 from kdltr.train.superres.config import UpscaleConfig
 from kdltr.train.superres.material import gather
@@ -76,14 +76,14 @@ def train_upscaler(
         per_epoch = min(per_epoch, config.steps_per_epoch)
     last_step = per_epoch * config.epochs
 
+    if material.corpus and not will_resume(run, settings):  # before DDP copies the main process's
+        teach_spelling(training.upscaler.lm.to(device), material.corpus, config.spelling_steps,
+                       config.spelling_rate, config.seed)
     optimiser = adam(training, config.learning_rate)
     wrapped, optimiser = accelerator.prepare(training, optimiser)
     state = RunState(run, settings, training, optimiser, world)
     step, best = state.load(rank)
     first_step = step
-    if step == 0 and material.corpus:
-        teach_spelling(training.upscaler.lm, material.corpus, config.spelling_steps,
-                       config.spelling_rate, config.seed)
     choice = Choice(config, run, material.held_out.to(device), best)
     looking = None
     if config.reads and step < last_step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from kdltr.charset import DIGITS_FIRST36, MAX_LENGTH
 from kdltr.data.loader import WordPairs, load_pairs, select_labels
-from kdltr.data.opening import open_pairs
+from kdltr.data.opening import open_data, open_pairs
 from kdltr.data.separation import training_sets
 from kdltr.superres.prior import FRAMES
 from kdltr.superres.trunk import HR_SIZE, LR_SIZE
@@ -50,20 +51,32 @@ def gather(config: UpscaleConfig) -> Material:
         kdltr.data.DataError: missing or damaged data, or a test set.
     """
     opened = [open_pairs(path) for path in there(config.data, config.missing)]
-    corpus = there(config.corpus, config.missing)
-    sets = training_sets([*(one.path for one in opened), *corpus])
+    spelt = [open_data(path) for path in there(config.corpus, config.missing)]
+    sets = training_sets([one.path for one in [*opened, *spelt]])
     pairs = load_pairs(opened, HR_SIZE, LR_SIZE)
     if config.words_of_tests == "left_out":
         pairs = pairs.subset(apart_from_tests(opened, sets))
-    frames = FRAMES if "ctc" in config.weights else None
-    kept, words, report = select_labels(pairs.words, DIGITS_FIRST36, "filtered", frames=frames)
-    if not FROM_LABELS & config.weights.keys():  # then all words are as good
-        kept, words = list(range(len(pairs))), [""] * len(pairs)
-        report = {"total": len(pairs), "kept": len(pairs)}
+    kept, words = list(range(len(pairs))), [""] * len(pairs)
+    report = {"total": len(pairs), "kept": len(pairs)}
+    if FROM_LABELS & config.weights.keys():  # else all words are as good
+        frames = FRAMES if "ctc" in config.weights else None
+        kept, words, report = select_labels(pairs.words, DIGITS_FIRST36, "filtered", frames=frames)
     labels, lengths = DIGITS_FIRST36.encode(words, MAX_LENGTH + 1)
     places = torch.tensor(kept)
     held = config.hold_out, config.validation, config.seed
     train, held_out = split_held_out(pairs.subset(places), *held)
-    return Material(pairs.subset(places[train]), labels[train], lengths[train],
-                    pairs.subset(places[held_out]), corpus_of(corpus) if corpus else [],
-                    report, sets)
+    judged = pairs.subset(places[held_out])
+    return Material(pairs.subset(places[train]), labels[train], lengths[train], judged,
+                    _corpus(config, spelt, sets, judged), report, sets)
+
+
+def _corpus(
+    config: UpscaleConfig, spelt: Sequence, sets: dict[str, dict[str, Any]], judged: WordPairs
+) -> list[str]:
+    """The words to spell: no test's where those are left out, and none that is held out."""
+    if not spelt:
+        return []
+    labels = [one.encoded(i)[-1] for one in spelt for i in range(len(one))]
+    if config.words_of_tests == "left_out":
+        labels = [labels[i] for i in apart_from_tests(spelt, sets)]
+    return sorted({*corpus_of(labels)} - {DIGITS_FIRST36.filter(word) for word in judged.words})

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from kdltr.charset import BLANK, DIGITS_FIRST36, MAX_LENGTH
 from kdltr.data.loader import select_labels
-from kdltr.data.opening import open_data
 from kdltr.losses import ctc_loss
 from kdltr.superres.c3stisr import FrameSpeller
 from kdltr.superres.prior import CLASSES, FRAMES
@@ -28,13 +27,12 @@ SURE = 4.0, 9.0  # how far the logit of what is read lies above the others, whic
 JUDGED = 1000  # words
 
 
-def corpus_of(paths: Sequence[str]) -> list[str]:
-    """The labels of data sets that fit the frames, each once, sorted.
+def corpus_of(labels: Sequence[str]) -> list[str]:
+    """The labels that fit the frames, each once, sorted.
 
     Raises:
-        kdltr.data.DataError: missing or damaged data, or no label fits.
+        kdltr.data.DataError: no label fits.
     """
-    labels = [one.encoded(i)[-1] for one in map(open_data, paths) for i in range(len(one))]
     return sorted(set(select_labels(labels, DIGITS_FIRST36, "filtered", frames=FRAMES)[1]))
 
 
@@ -43,13 +41,20 @@ def teach_spelling(
 ) -> float:
     """Train a language model to restore damaged words, by CTC; Adam, the rate rises and falls.
 
+    No gradient is left behind.
+
+    Args:
+        corpus: words.
+        rate: the highest.
+
     Returns:
         the share of `JUDGED` words, damaged anew, that it restores.
     """
     device = next(speller.parameters()).device
     chance = random.Random(seed)
     optimiser = torch.optim.Adam(speller.parameters(), rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps,
+                                                   cycle_momentum=False)
     speller.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)  # dropout; every process teaches the same
@@ -58,10 +63,10 @@ def teach_spelling(
             labels, lengths = DIGITS_FIRST36.encode(words, MAX_LENGTH + 1)
             logits = speller(damaged_readings(words, chance).to(device))
             loss = ctc_loss(logits, labels.to(device), lengths.to(device))
-            optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
+            optimiser.zero_grad()
             if step % 250 == 0 or step == steps:
                 log.info("spelling: step %d/%d loss %.3f", step, steps, loss.item())
         words = chance.choices(corpus, k=JUDGED)
@@ -86,9 +91,12 @@ def damaged_readings(words: Sequence[str], chance: random.Random) -> Tensor:
     shown = torch.full((len(words), FRAMES), BLANK)
     for i, word in enumerate(words):
         classes = _damaged(DIGITS_FIRST36.encode([word])[0][0, :-1].tolist(), chance)[:FRAMES]
+        frame = -1
         for k, one in enumerate(classes):  # each in one frame of its part of the word
             start, end = (FRAMES * place // len(classes) for place in (k, k + 1))
-            shown[i, chance.randrange(start, end)] = one
+            apart = frame + 1 + (k > 0 and one == classes[k - 1])  # else doubles are read as one
+            frame = chance.randrange(min(max(start, apart), end - 1), end)
+            shown[i, frame] = one
     logits = torch.randn(len(words), FRAMES, CLASSES, generator=generator)
     low, high = SURE
     sure = low + (high - low) * torch.rand(len(words), FRAMES, 1, generator=generator)

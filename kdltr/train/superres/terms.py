@@ -37,6 +37,7 @@ WEIGHTS = {
 }
 TERMS = sorted({term for weights in WEIGHTS.values() for term in weights})
 FROM_READER, FROM_LABELS = {"attention", "content"}, {"attention", "content", "ctc"}
+OF_PRIORS = {"prior", "ctc"}  # of networks that take a text prior, or have a language model
 
 
 class Upscaling(nn.Module):
@@ -92,32 +93,38 @@ class Upscaling(nn.Module):
             turn: angles and offsets (N,) each of `rotate`, for the consistency.
             looked: (N, heads, L, S), where the reader looked in ``hr``; asked anew if None.
         """
+        outside = torch.autocast(lr.device.type, enabled=False)  # of the networks: no bf16
         if self.upscaler.config.mask:
             lr, hr = with_mask(lr), with_mask(hr)
         if "consistency" in self.weights:
-            lr, hr = rotate(lr, *turn), rotate(hr, *turn)
+            with outside:
+                lr, hr = rotate(lr, *turn), rotate(hr, *turn)
         terms: dict[str, Tensor] = {}
         prior, extra = None, {}
         if isinstance(self.upscaler, C3STISR):  # it spells what the generator reads, eval mode
-            extra["language_logits"] = logits = self.upscaler.lm(self._read(lr))
+            extra["language_logits"] = logits = full(self.upscaler.lm(self._read(lr)))
             if "ctc" in self.weights:
-                terms["ctc"] = ctc_loss(logits, labels, lengths)
+                with outside:
+                    terms["ctc"] = ctc_loss(logits, labels, lengths)
         if self.generator is not None:
-            prior = text_prior(self.generator(lr[:, :3]).logits)
+            prior = text_prior(full(self.generator(lr[:, :3]).logits))
             if "prior" in self.weights:
                 with torch.no_grad():
-                    known = text_prior(self.frozen["teacher"](hr[:, :3]).logits)
+                    known = text_prior(full(self.frozen["teacher"](hr[:, :3]).logits))
                 terms["prior"] = prior_loss(prior, known)
             prior = prior if self.upscaler.teaches_generator else prior.detach()
-        sr = self.upscaler(lr, prior, **extra)
+        sr = full(self.upscaler(lr, prior, **extra))
         if "image" in self.weights:
             terms["image"] = image_loss(sr, hr)
         if "mse" in self.weights:
             terms["mse"] = F.mse_loss(sr, hr)
         if "consistency" in self.weights:
             angles, offsets = turn
-            again = rotate(self.upscaler(rotate(lr, -angles, offsets), prior, **extra), *turn)
-            terms["consistency"] = 1 - triplet_ssim(again, sr, hr)
+            with outside:
+                back = rotate(lr, -angles, offsets)
+            again = full(self.upscaler(back, prior, **extra))
+            with outside:
+                terms["consistency"] = 1 - triplet_ssim(rotate(again, *turn), sr, hr)
         if FROM_READER & self.weights.keys():
             terms |= self._text_focus(sr[:, :3], hr[:, :3], labels, lengths, looked)
         return terms | {"total": sum(w * terms[name] for name, w in self.weights.items())}
@@ -126,7 +133,7 @@ class Upscaling(nn.Module):
         """What the generator reads in eval mode: frames (N, T, K), without a gradient."""
         self.generator.eval()
         with torch.no_grad():
-            read = frames(text_prior(self.generator(lr[:, :3]).logits))
+            read = frames(text_prior(full(self.generator(lr[:, :3]).logits)))
         self.generator.train(self.training)
         return read
 
@@ -136,10 +143,15 @@ class Upscaling(nn.Module):
         reader = self.frozen["reader"]
         if looked is None:
             with torch.no_grad():
-                looked = reader(hr, labels)[1]
-        logits, looking = reader(sr, labels)
+                looked = full(reader(hr, labels)[1])
+        logits, looking = map(full, reader(sr, labels))
         return {"attention": F.l1_loss(looking, looked),
                 "content": content_loss(logits, labels, lengths, self.similarity)}
+
+
+def full(x: Tensor) -> Tensor:
+    """What a network in bf16 gives, in float32; of another type as it is."""
+    return x.float() if x.dtype == torch.bfloat16 else x
 
 
 class Looking:
@@ -172,10 +184,12 @@ class Looking:
         if len(mine) * bytes_each > 1e9 * budget:
             log.info("more than reader_budget: asked at every step")
             return
+        device = pairs.hr.device
+        self.kept = torch.empty(len(mine), reader.heads, longest, reader.places, device=device)
         with torch.no_grad(), autocast:
-            kept = [reader(pairs.sharp(some), labels[some.to(labels.device), :longest])[1].float()
-                    for some in mine.split(self.BATCH)]
-        self.kept = torch.cat(kept)  # (M / world, heads, L, S)
+            for kept, some in zip(self.kept.split(self.BATCH), mine.split(self.BATCH), strict=True):
+                words = labels[some.to(labels.device), :longest]
+                kept.copy_(reader(pairs.sharp(some), words)[1])  # (B, heads, L, S)
 
     def __call__(self, chosen: Tensor, steps: int) -> Tensor | None:
         """(B, heads, steps, S) of the words ``chosen`` (B,); None where nothing is kept."""
