@@ -22,7 +22,7 @@ def command(options: Namespace) -> int:
         sys.stderr.write(f"{options.prog}: interrupted after step {result.steps}, which is saved "
                          f"in {result.run_dir}; run the same command to go on\n")
         return 128 + stop.signal
-    best = "" if result.best_accuracy is None else f", {100 * result.best_accuracy:.1f} % right"
+    best = "" if result.best_score is None else f", score {result.best_score:.3f}"
     sys.stderr.write(f"step {result.best_step} of {result.steps}{best}; all of the run is in "
                      f"{result.run_dir}\n")
     sys.stdout.write(f"{result.weights}\n")

@@ -55,7 +55,7 @@ def train(plan: Plan, name: str, until: float) -> None:
     write_json(ended, {
         "finished": result.finished, "step": result.steps, "pairs": result.pairs,
         "pairs_per_second": result.pairs_per_second, "best_step": result.best_step,
-        "best_accuracy": result.best_accuracy, "weights": result.weights.name,
+        "best_score": result.best_score, "weights": result.weights.name,
         "card": environment.hardware()["gpu"],
     })  # fmt: skip
 

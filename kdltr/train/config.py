@@ -247,6 +247,8 @@ class PretrainConfig(Settings):
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._require("validation", self.validation > 0 or self.words_share < 1,
                       "above 0 where all words are stored ones")
+        self._require("batch_size", self.batch_size > 1 or not self.words or self.words_share == 1,
+                      "at least 2 where some words are stored and some generated")
         self._above_0("minutes", "checkpoint_minutes")
         made = {name: getattr(self, name) for name in ("split", "data_seed", "effects")}
         own = {field.name: field.default for field in dataclasses.fields(self)}

@@ -93,7 +93,6 @@ def distill(
         n = min(len(pairs), FITTED_ON)
         some = (torch.arange(n) * len(pairs) // n).to(device)  # evenly spaced
         student.to(device).fit_start(teacher.to(device), lr_images(some, config.seed))
-    selector = Selector(config, run, material.held_out)
     labels = labels.to(device)
     ends = lengths.to(device)  # the host has its own, and does not wait for the device's
 
@@ -113,7 +112,7 @@ def distill(
     state = RunState(run, settings, distillation, optimiser, world)
     step, best = state.load(rank)
     first_step = step
-    selector.best = best
+    selector = Selector(config, run, material.held_out, step, best, main)
     teaching = None
     distils = any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy")
     if distils and step < last_step:

@@ -16,7 +16,7 @@ from torch import Tensor
 from kdltr.files import place
 from kdltr.locks import only_writer
 from kdltr.models.devices import checked_device
-from kdltr.train.config import DistillConfig, PretrainConfig
+from kdltr.train.config import Settings
 
 _RANKS = ["RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK"]  # as Accelerate
 
@@ -44,7 +44,7 @@ def _rank() -> int:
     return get_int_from_env(_RANKS, 0)
 
 
-def start_engine(config: DistillConfig | PretrainConfig) -> Accelerator:
+def start_engine(config: Settings) -> Accelerator:
     """The accelerator of these settings; those of an earlier run of this process are forgotten.
 
     Accelerate keeps the first run's precision and device for good, and a notebook has several runs.

@@ -138,7 +138,7 @@ def apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor
         shared = words_of_tests(found[portable(one.path)]["labels"])
         kept += [start + i for i in range(len(one)) if i not in shared]
         start += len(one)
-    return torch.tensor(kept)
+    return torch.tensor(kept, dtype=torch.int64)
 
 
 class LRImages:

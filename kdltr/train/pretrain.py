@@ -50,6 +50,7 @@ def pretrain(
     on.
 
     Raises:
+        ValueError: several processes; a distillation can have them.
         kdltr.data.DataError: no shards at ``config.shards``, or of a size the model does not read;
             a test split.
         kdltr.train.NonFiniteLoss: the loss is NaN or infinite; the last checkpoint stays.
@@ -58,6 +59,9 @@ def pretrain(
     """
     started = time.monotonic()
     accelerator = start_engine(config)
+    if accelerator.num_processes > 1:
+        raise ValueError(f"expected one process, found {accelerator.num_processes}; start it "
+                         "without accelerate launch or torchrun")
     device = accelerator.device
     run = place(config.output_dir)
     torch.manual_seed(config.seed)

@@ -18,7 +18,9 @@ class RunResult:
         finished: whether these are all; False if ``minutes`` ended the run.
         pairs: training words seen, all processes together.
         best_step: step of the selected weights.
-        best_accuracy: their score on what they were selected by, None where nothing was.
+        best_score: what they were selected by, None where nothing was: the share of words read
+            right, of lines 1 − CER, of a network without a judge dB of PSNR; with
+            ``selection="published"`` the sum over the test sets.
         labels: how many words the choice of labels touches.
         seconds: wall time of this call; little for a run that was finished before.
         pairs_per_second: of this call, data loading and validation included.
@@ -31,7 +33,7 @@ class RunResult:
     finished: bool
     pairs: int
     best_step: int
-    best_accuracy: float | None
+    best_score: float | None
     labels: dict[str, int]
     seconds: float
     pairs_per_second: float
@@ -53,6 +55,6 @@ class RunResult:
         return cls(
             run_dir=run_dir, weights=weights, steps=steps.stop, finished=steps.stop == last_step,
             pairs=steps.stop * words, best_step=best.get("step", steps.stop),
-            best_accuracy=best.get("score"), labels=labels, seconds=seconds,
+            best_score=best.get("score"), labels=labels, seconds=seconds,
             pairs_per_second=len(steps) * words / seconds, config=config,
         )

@@ -6,8 +6,11 @@ The published code chooses on the test sets; ``selection="published"`` reproduce
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from kdltr.checkpoint import save_weights
 from kdltr.data.loader import WordPairs, load_pairs
@@ -29,27 +32,71 @@ def chosen_by(model: Recogniser, scores: Scores) -> float:
     return 1 - error_rates(read["label"], read["reading"]).cer
 
 
-class Selector:
-    """Scores the student now and then, and keeps the best weights in ``<run>/best.safetensors``.
+class Selection:
+    """Judges what is trained now and then, and keeps the best weights.
+
+    They are in ``<run>/best.safetensors``, what was found in ``<run>/validation.csv``.
+
+    Args:
+        config: of a training: how to select, how often.
+        run: its folder.
+        step, best: of the state that the run goes on from; 0 and {} at its start.
+        main: whether this is the main process, which alone judges.
 
     Attributes:
         best: step and score of the weights kept; part of the run's state.
     """
 
-    def __init__(self, config: DistillConfig, run: Path, held_out: WordPairs | None) -> None:
-        self.config, self.run = config, run
-        self.best: dict[str, Any] = {}
-        self._held_out = held_out
-        self._sets: list[WordPairs] | None = None
+    def __init__(
+        self, config: Any, run: Path, step: int, best: dict[str, Any], main: bool = True
+    ) -> None:
+        self.config, self.run, self.best = config, run, best
+        self.history = History(run / "validation.csv", step, write=main)
 
     def due(self, step: int) -> bool:
         """Whether ``step`` is one to look at."""
         return self.config.selection != "last" and step % self.config.validate_every == 0
 
-    def consider(self, student: Recogniser, step: int) -> None:
-        """Score the student; keep its weights if none were better, the first of equals."""
+    def consider(self, trained: nn.Module, step: int) -> None:
+        """Judge it; keep its weights if none were better, the first of equals."""
         if self.config.selection == "last":
             return
+        row = {"step": step} | self.judge(trained, step)
+        self.history.add(row)
+        self.history.save()
+        if row["score"] > self.best.get("score", -math.inf):
+            self.best = {"step": step, "score": row["score"]}
+            self.keep(trained, self.run / "best.safetensors")
+
+    def judge(self, trained: nn.Module, step: int) -> dict[str, float]:
+        """What is found of it, its "score" among that."""
+        raise NotImplementedError
+
+    def keep(self, trained: nn.Module, path: Path) -> None:
+        """Save the weights, which are the best so far."""
+        raise NotImplementedError
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights to use."""
+        return self.run / ("best.safetensors" if self.best else "last.safetensors")
+
+
+class Selector(Selection):
+    """Of a distillation: by what the student reads.
+
+    Args:
+        held_out: words to choose by, unless others are named.
+        state: see `Selection`.
+    """
+
+    def __init__(self, config: DistillConfig, run: Path, held_out: WordPairs, *state: Any) -> None:
+        super().__init__(config, run, *state)
+        self._held_out = held_out
+        self._sets: list[WordPairs] | None = None
+
+    def judge(self, student: Recogniser, step: int) -> dict[str, float]:
+        """How many words it reads."""
         if self._sets is None:
             sizes = {"lr_size": student.image_size}
             self._sets = (
@@ -60,22 +107,10 @@ class Selector:
         scores = [evaluate(student, pairs) for pairs in self._sets]
         # Published: the unweighted sum over the test sets of accuracies rounded to 4 digits.
         score = sum(round(chosen_by(student, one), 4) for one in scores)
-        history = History(self.run / "validation.csv", step - 1)
-        history.add({
-            "step": step,
-            "n": sum(one.n for one in scores),
-            "correct": sum(one.correct for one in scores),
-            "score": score,
-        })
-        history.close()
-        log.info("step %d: %d of %d held-out words right", step, history.rows[-1]["correct"],
-                 history.rows[-1]["n"])
-        if not self.best or score > self.best["score"]:
-            self.best = {"step": step, "score": score}
-            metadata = {"model": student.name, "step": step, "score": score}
-            save_weights(student, self.run / "best.safetensors", metadata)
+        n, correct = (sum(getattr(one, name) for one in scores) for name in ("n", "correct"))
+        log.info("step %d: %d of %d held-out words right", step, correct, n)
+        return {"n": n, "correct": correct, "score": score}
 
-    @property
-    def weights(self) -> Path:
-        """The file of the weights to use."""
-        return self.run / ("best.safetensors" if self.best else "last.safetensors")
+    def keep(self, student: Recogniser, path: Path) -> None:
+        """See `Selection.keep`."""
+        save_weights(student, path, {"model": student.name} | self.best)

@@ -20,9 +20,11 @@ log = logging.getLogger(__name__)
 # Settings that do not change what a run computes, and so may differ when it is resumed.
 _FREE = ("output_dir", "resume", "allow_other_threads", "threads", "minutes", "workers",
          "log_every", "checkpoint_every", "checkpoint_minutes", "device", "teacher_budget")
-# Compared by what lies there: "sets" has the data's hashes, "source" what shards are made from.
-_PLACES = ("data", "words", "generated", "shards")
-_FILES = ("teacher_weights", "student_weights", "start_from")  # by their own hash
+# How many there are is compared, and what lies there: "sets" has the data's hashes, "source" what
+# shards are made from.
+_PLACES = ("data", "words", "generated", "corpus", "shards")
+_FILES = ("teacher_weights", "student_weights", "start_from", "generator_weights",
+          "reader_weights", "judge_weights", "similarity")  # by their own hash
 
 
 class ResumeError(RuntimeError):
@@ -103,14 +105,15 @@ class RunState:
         return saved["step"], saved["best"]
 
     def _check(self, saved: dict[str, Any]) -> None:
-        moved = (*_FREE, *_PLACES, *(name for name, content in self.files.items()
-                                     if content and content == saved.get("files", {}).get(name)))
-        differences = [
-            f"{key} was {saved['settings'].get(key)!r}, is {value!r}"
-            for key, value in self.settings.items()
-            if key not in moved
-            and _plain(saved["settings"].get(key), key) != _plain(value, key)
-        ]
+        differences = []
+        for key, value in self.settings.items():
+            was, content = saved["settings"].get(key), self.files.get(key)
+            same = _plain(was, key) == _plain(value, key)
+            if content:  # a file may be moved, but not be another
+                same = content == saved["files"].get(key)
+            if key not in _FREE and not same:
+                other = ", a file that has changed" if was == value else ""
+                differences.append(f"{key} was {was!r}, is {value!r}{other}")
         if differences:
             raise ResumeError(
                 f"{self.path} belongs to a run of other settings: {'; '.join(differences)}. Use "
@@ -137,6 +140,8 @@ class RunState:
 
 def _plain(value: Any, name: str) -> Any:
     """A setting as it is compared: of the data what they hold, in their order, and not where."""
+    if name in _PLACES:
+        return len(value) if isinstance(value, list | tuple) else bool(value)
     if name == "sets":
         return list((value or {}).values())
     if name == "selection_data":

@@ -164,10 +164,19 @@ def test_a_run_goes_on_after_it_and_its_data_were_moved(toy, tmp_path):
                       teacher_weights=str(root / "teacher.safetensors"), **changes)
 
     distill(at(here))
+    teacher = (here / "teacher.safetensors").read_bytes()
+    torch.manual_seed(1)
+    save_weights(create_model("parseq_nano", **toy.settings["model"]),
+                 here / "teacher.safetensors", {})
+    with pytest.raises(ResumeError, match=r"teacher_weights was .*, a file that has changed"):
+        distill(at(here))
+    (here / "teacher.safetensors").write_bytes(teacher)
     here.rename(there)
     assert distill(at(there)).steps == 9
     with pytest.raises(ResumeError, match="batch_size was 4, is 5"):
         distill(at(there, batch_size=5))
+    with pytest.raises(ResumeError, match="generated was"):
+        distill(at(there, generated=(str(there / "train"),)))
     torch.manual_seed(1)
     save_weights(create_model("parseq_nano", **toy.settings["model"]),
                  there / "teacher.safetensors", {})
@@ -260,7 +269,7 @@ teacher.TeacherOutputs = Watched
 TORCHRUN = WATCHED + """
 result = distill(DistillConfig.from_dict(json.loads(sys.argv[1])))
 Path(sys.argv[2], "result" + os.environ["RANK"]).write_text(
-    f"{result.weights} {result.best_step} {result.best_accuracy}")
+    f"{result.weights} {result.best_step} {result.best_score}")
 """
 NOTEBOOK = WATCHED + """
 import socket
@@ -350,7 +359,7 @@ def test_published_selection_sums_rounded_accuracies(toy, tmp_path):
     result = distill(config(toy, tmp_path, epochs=1, selection="published",
                             selection_data=(path, path)))
     assert rows(tmp_path, "validation.csv")[-1]["n"] == "80"
-    assert result.best_accuracy == max(float(row["score"])
+    assert result.best_score == max(float(row["score"])
                                        for row in rows(tmp_path, "validation.csv"))
 
 

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -120,7 +121,7 @@ def test_a_student_learns_from_lr_pictures_and_may_start_from_weights(tmp_path, 
     save_weights(student, tmp_path / "start.safetensors", {})
     result = pretrain(config(tmp_path / "run", model="abinet_nano_ltr", image="lr",
                              start_from=str(tmp_path / "start.safetensors"), **given))  # fmt: skip
-    assert (result.steps, result.best_accuracy is not None) == (4, True)
+    assert (result.steps, result.best_score is not None) == (4, True)
     create_model("abinet_nano_ltr", result.weights, **SIZES)
 
 
@@ -175,3 +176,16 @@ def test_shards_have_a_seed_and_effects_of_their_own_which_are_recorded(tmp_path
 def test_settings_out_of_range_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PretrainConfig(output_dir="x", **wrong)
+
+
+def test_several_processes_and_a_batch_too_small_for_both_kinds_of_words_are_refused(
+    tmp_path, monkeypatch
+):
+    with pytest.raises(ValueError, match="batch_size must be at least 2"):
+        config(tmp_path, words="x", batch_size=1)
+    assert config(tmp_path, words="x", batch_size=1, words_share=1.0).batch_size == 1
+    module = importlib.import_module("kdltr.train.pretrain")  # the function has its name
+    monkeypatch.setattr(module, "start_engine",
+                        lambda config: SimpleNamespace(num_processes=2, device="cpu"))
+    with pytest.raises(ValueError, match="expected one process, found 2; start it without"):
+        pretrain(config(tmp_path))

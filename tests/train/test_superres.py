@@ -81,7 +81,7 @@ def test_a_run_killed_and_resumed_gives_the_same_bits(toy, tmp_path, network):
 def test_it_learns_and_the_best_is_kept(toy, tmp_path):
     result = train_upscaler(config(toy, tmp_path, epochs=4, steps_per_epoch=None))
     judged = [float(row["score"]) for row in rows(tmp_path, "validation.csv")]
-    assert max(judged) == pytest.approx(result.best_accuracy) and max(judged) > judged[0]
+    assert max(judged) == pytest.approx(result.best_score) and max(judged) > judged[0]
     upscaler, _ = load_upscaler(result.weights)
     everything = load_pairs(toy.data)
     before = create_upscaler("tsrn_nano").eval()
@@ -94,7 +94,7 @@ def test_a_judge_chooses_by_reading(toy, tmp_path):
     save_weights(create_model("crnn_nano"), tmp_path / "judge.safetensors", {})
     result = train_upscaler(config(toy, tmp_path / "run", epochs=1, judge="crnn_nano",
                                    judge_weights=str(tmp_path / "judge.safetensors")))
-    assert 0 <= result.best_accuracy <= 1
+    assert 0 <= result.best_score <= 1
     assert rows(tmp_path / "run", "validation.csv")[-1].keys() >= {"psnr", "ssim", "score"}
 
 

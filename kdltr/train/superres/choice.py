@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -16,59 +15,44 @@ from kdltr.evaluation.quality import image_quality
 from kdltr.models import Recogniser, create_model
 from kdltr.superres import TwoStage, save_upscaler
 from kdltr.superres.two_stage import upscaled
-from kdltr.train.history import History
+from kdltr.train.selection import Selection
 from kdltr.train.superres.config import UpscaleConfig
 from kdltr.train.superres.terms import Upscaling
 
 log = logging.getLogger(__name__)
 
 
-class Choice:
-    """Judges the network now and then, and keeps the best weights in ``<run>/best.safetensors``.
+class Choice(Selection):
+    """By the words of the held-out pairs that a recogniser reads, or without one by their PSNR.
 
-    By the words of the held-out pairs that a recogniser reads, or without one by their PSNR.
-
-    Attributes:
-        best: step and score of the weights kept; part of the run's state.
+    Args:
+        held_out: pairs to choose by.
+        state: see `kdltr.train.selection.Selection`.
     """
 
-    def __init__(
-        self, config: UpscaleConfig, run: Path, held_out: WordPairs, best: dict[str, Any]
-    ) -> None:
-        self.config, self.run, self.held_out, self.best = config, run, held_out, best
-        self.judge: Recogniser | None = None
+    def __init__(self, config: UpscaleConfig, run: Path, held_out: WordPairs, *state: Any) -> None:
+        super().__init__(config, run, *state)
+        self.held_out = held_out
+        self.reader: Recogniser | None = None
 
-    def due(self, step: int) -> bool:
-        """Whether ``step`` is one to look at."""
-        return self.config.selection != "last" and step % self.config.validate_every == 0
-
-    def consider(self, training: Upscaling, step: int) -> None:
-        """Judge the network; keep its weights if none were better, the first of equals."""
-        if self.config.selection == "last":
-            return
+    def judge(self, training: Upscaling, step: int) -> dict[str, float]:
+        """How near its images are, and how they are read."""
         training.eval()
         parts = training.upscaler, training.generator
         quality = image_quality(lambda images: upscaled(images, *parts), self.held_out)
-        row = {"step": step, "n": len(self.held_out), **quality._asdict(), "score": quality.psnr}
+        score = quality.psnr
         if self.config.judge:
-            if self.judge is None:
+            if self.reader is None:
                 with torch.random.fork_rng([]):  # a resumed run does this once more
-                    judge = create_model(self.config.judge, self.config.judge_weights)
-                self.judge = judge.to(self.held_out.hr.device)
-            reader = TwoStage(parts[0], self.judge, parts[1])
-            row["score"] = evaluate(reader, self.held_out).accuracy
-        history = History(self.run / "validation.csv", step - 1)
-        history.add(row)
-        history.close()
-        log.info("step %d: score %.4f on held-out words", step, row["score"])
-        if row["score"] > self.best.get("score", -math.inf):
-            self.best = {"step": step, "score": row["score"]}
-            save(self.config, training, self.run / "best.safetensors", step)
+                    reader = create_model(self.config.judge, self.config.judge_weights)
+                self.reader = reader.to(self.held_out.hr.device)
+            score = evaluate(TwoStage(parts[0], self.reader, parts[1]), self.held_out).accuracy
+        log.info("step %d: score %.4f on held-out words", step, score)
+        return {"n": len(self.held_out), **quality._asdict(), "score": score}
 
-    @property
-    def weights(self) -> Path:
-        """The file of the weights to use."""
-        return self.run / ("best.safetensors" if self.best else "last.safetensors")
+    def keep(self, training: Upscaling, path: Path) -> None:
+        """See `Selection.keep`."""
+        save(self.config, training, path, self.best["step"])
 
 
 def save(config: UpscaleConfig, training: Upscaling, path: Path, step: int) -> None:

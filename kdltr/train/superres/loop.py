@@ -84,7 +84,7 @@ def train_upscaler(
     state = RunState(run, settings, training, optimiser, world)
     step, best = state.load(rank)
     first_step = step
-    choice = Choice(config, run, material.held_out.to(device), best)
+    choice = Choice(config, run, material.held_out.to(device), step, best, main)
     looking = None
     if config.reads and step < last_step:
         looking = Looking(training.frozen["reader"], pairs, labels, config.reader_budget,
