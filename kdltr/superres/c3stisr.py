@@ -95,8 +95,10 @@ class C3STISR(Upscaler):
         """One map (N, D, h, w).
 
         Args:
-            language_prior: what the language model reads, if not the prior.
-            language_logits: what it answered, if it was asked before.
+            first: (N, E, h, w), the first features of the image.
+            prior: (N, K, 1, T).
+            language_logits: (N, T, K), what the language model answered, if it was asked before.
+            language_prior: (N, K, 1, T), what it reads, if not the prior.
         """
         recognised = self.infoGen(self.withhold(prior))
         if self.config.clue == "recognition":

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -21,7 +22,7 @@ from kdltr.superres.reader import create_reader
 from kdltr.superres.two_stage import upscaled
 from kdltr.train import NonFiniteLoss, ResumeError
 from kdltr.train.superres import UpscaleConfig, spelling, train_upscaler
-from kdltr.train.superres.loop import build, turns
+from kdltr.train.superres.loop import build, glyphs, turns
 from kdltr.train.superres.material import gather
 from kdltr.train.superres.spelling import corpus_of, damaged_readings, right, teach_spelling
 from kdltr.train.superres.terms import Looking
@@ -227,6 +228,20 @@ def test_in_bf16_the_networks_alone_are(toy, network):
 def test_settings_that_cannot_be(changes, said):
     with pytest.raises(ValueError, match=said):
         UpscaleConfig(**{"output_dir": "x", **changes})
+
+
+def test_a_table_of_glyphs_is_of_numbers_above_0_for_every_pair(tmp_path):
+    def saved(table):
+        np.save(tmp_path / "table.npy", table)
+        return str(tmp_path / "table.npy")
+
+    assert glyphs(saved(np.ones((37, 37)))).shape == (37, 37)
+    with pytest.raises(ValueError, match=r"37 × 37 numbers above 0 .*, found 62 × 62, the least 1"):
+        glyphs(saved(np.ones((62, 62))))
+    with pytest.raises(ValueError, match="the least 0"):
+        glyphs(saved(np.zeros((37, 37))))
+    with pytest.raises(ValueError, match=r"expected a \.npy file of numbers"):
+        glyphs(str(tmp_path / "nothing.npy"))
 
 
 def test_a_test_set_and_other_settings_are_refused(toy, tmp_path):

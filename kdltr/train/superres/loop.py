@@ -18,6 +18,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
+from kdltr.charset import DIGITS_FIRST36
 from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
 from kdltr.files import place, write_json
@@ -52,7 +53,7 @@ def train_upscaler(
         on_log: called with each row of metrics.csv, for live curves.
 
     Raises:
-        ValueError: settings that do not fit each other.
+        ValueError: settings that do not fit each other, or no table of glyphs where one is named.
         kdltr.data.DataError: missing or damaged data, a test set, or a batch larger than the data.
         kdltr.checkpoint.CheckpointError: weights that cannot be read or do not fit.
         kdltr.train.NonFiniteLoss: a loss term is NaN or infinite; the last checkpoint stays.
@@ -170,11 +171,29 @@ def build(config: UpscaleConfig) -> Upscaling:
             log.warning("the %s, %s, starts from random weights and says nothing of words; give "
                         "the file of a trained one", role, model.name)
     if config.similarity:
-        similarity = torch.from_numpy(np.load(config.similarity)).float()
+        similarity = glyphs(config.similarity)
     training = Upscaling(upscaler, config.weights, generator, reader, similarity)
     if config.start_from:  # the frozen generator stays the one that was given
         load_into(config.start_from, upscaler, generator)
     return training
+
+
+def glyphs(file: str) -> Tensor:
+    """How alike glyphs are (K, K), from a .npy file.
+
+    Raises:
+        ValueError: no such file, another kind of one, or of other numbers than K × K above 0.
+    """
+    try:
+        table = torch.from_numpy(np.load(place(file))).float()
+    except (OSError, EOFError, TypeError) as error:
+        raise ValueError(f"similarity: expected a .npy file of numbers at {file}, found none that "
+                         f"can be read ({error})") from error
+    size = DIGITS_FIRST36.size
+    if table.shape != (size, size) or not (table > 0).all():
+        raise ValueError(f"similarity: expected {size} × {size} numbers above 0 in {file}, found "
+                         f"{' × '.join(map(str, table.shape))}, the least {table.min():g}")
+    return table
 
 
 def adam(training: Upscaling, learning_rate: float) -> torch.optim.Optimizer:
