@@ -15,6 +15,7 @@ from kdltr.workflow.written import profiles
 
 logger = logging.getLogger(__name__)
 PUBLISHED = (".json", ".gz", ".html")  # a result's CSV holds rows that its JSON has
+LARGEST = 2_000_000  # bytes of readings that are committed; of a result with more, the rows alone
 
 
 def publish(profile: str, root: Path) -> Path:
@@ -22,8 +23,9 @@ def publish(profile: str, root: Path) -> Path:
 
     The report holds the figures; those that README shows lie beside it, too. Weights, checkpoints,
     logs and executed notebooks stay behind: the report's links lead to the committed notebooks. So
-    do results that another one names as its ``extra["parts"]``. Text files lose the path of this
-    checkout, which means nothing to others.
+    do results that another one names as its ``extra["parts"]``, and readings of over `LARGEST`
+    bytes, which the published result then does not name. Text files lose the path of this checkout,
+    which means nothing to others.
 
     Returns:
         The folder of the committed copy.
@@ -43,13 +45,17 @@ def publish(profile: str, root: Path) -> Path:
         lost |= {f'href="notebooks/{Path(run.executed).name}"': f'href="../../../{run.notebook}"'
                  for run in plan.runs}  # fmt: skip
         parts = _parts(root / plan.folder)
+        large = {path.name for path in (root / plan.folder).glob("*.predictions.csv.gz")
+                 if path.stat().st_size > LARGEST}
         with atomic_path(target) as temporary:
             temporary.mkdir(parents=True)
             for path in sorted((root / plan.folder).iterdir()):
                 run = path.name.removesuffix(path.suffix).removesuffix(".predictions.csv")
                 wanted = path.suffix in PUBLISHED and path.name[0] != "." and run not in parts
-                if path.is_file() and wanted:
+                if path.is_file() and wanted and path.name not in large:
                     _copy(path, temporary / path.name, lost)
+                if f"{run}.predictions.csv.gz" in large and path.suffix == ".json":
+                    _forget_readings(temporary / path.name)
             for path in figures:
                 _copy(root / path, temporary / "figures" / Path(path).name, {})
     logger.info("published %s as %s", plan.folder, target.relative_to(root))
@@ -71,6 +77,12 @@ def _copy(path: Path, target: Path, replaced: dict[str, str]) -> None:
     for old, new in replaced.items():
         text = text.replace(old, new)
     target.write_text(text, encoding="utf-8")
+
+
+def _forget_readings(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r'\n    "predictions": \{[^}]*\},?', "", text, count=1)
+    path.write_text(text, encoding="utf-8")
 
 
 def _shown(readme: Path, profile: str) -> list[str]:

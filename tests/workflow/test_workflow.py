@@ -389,6 +389,24 @@ def test_a_job_of_another_machine_that_shows_life_stops_the_run(tmp_path):
     assert end_recorded(tmp_path) == 0 and not path.exists()
 
 
+def test_large_readings_stay_behind_and_the_result_names_none(project, monkeypatch):
+    folder = project / "results/tiny"
+    folder.mkdir(parents=True)
+    files = {"predictions": {"name": "x", "sha256": "y"}, "rows": {"name": "z"}}
+    for run in ("count", "total"):
+        document = {"run": run, "files": files, "rows": []}
+        (folder / f"{run}.json").write_text(json.dumps(document, indent=2) + "\n")
+    (folder / "report.html").write_text("")
+    (folder / "total.predictions.csv.gz").write_bytes(b"12345")
+    (folder / "count.predictions.csv.gz").write_bytes(b"1234")
+    monkeypatch.setattr(tidy, "LARGEST", 4)
+    published = tidy.publish("tiny", project)
+    assert {path.name for path in published.glob("*.gz")} == {"count.predictions.csv.gz"}
+    read = {run: json.loads((published / f"{run}.json").read_text()) for run in ("count", "total")}
+    assert read["count"]["files"] == files and read["total"]["files"] == {"rows": {"name": "z"}}
+    assert (published / "count.json").read_text() == (folder / "count.json").read_text()
+
+
 def test_tables_the_report_and_what_readme_shows_are_published(project):
     folder = project / "results/tiny"
     files = {
