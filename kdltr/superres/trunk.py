@@ -127,7 +127,7 @@ class Upscaler(nn.Module):
     def align(self, lr: Tensor) -> Tensor:
         """LR images (N, C, h, w), warped so that the text's border is the picture's."""
         with torch.autocast(lr.device.type, enabled=False):  # bf16 has no places within a pixel
-            seen = self.stn_head.prepare(lr.float() if lr.dtype == torch.bfloat16 else lr)
+            seen = self.stn_head.prepare(lr)
             return self.tps(seen, self.stn_head(seen))
 
     def check(self, lr: Tensor, prior: Tensor | None) -> None:

@@ -16,6 +16,7 @@ from kdltr.workflow.written import profiles
 logger = logging.getLogger(__name__)
 PUBLISHED = (".json", ".gz", ".html")  # a result's CSV holds rows that its JSON has
 LARGEST = 2_000_000  # bytes of readings that are committed; of a result with more, the rows alone
+READ_AGAIN = ("02_teacher", "11_superresolution")  # what they read, tables read again
 
 
 def publish(profile: str, root: Path) -> Path:
@@ -24,8 +25,8 @@ def publish(profile: str, root: Path) -> Path:
     The report holds the figures; those that README shows lie beside it, too. Weights, checkpoints,
     logs and executed notebooks stay behind: the report's links lead to the committed notebooks. So
     do results that another one names as its ``extra["parts"]``, and readings of over `LARGEST`
-    bytes, which the published result then does not name. Text files lose the path of this checkout,
-    which means nothing to others.
+    bytes or by a notebook of `READ_AGAIN`, which the published result then does not name. Text
+    files lose the path of this checkout, which means nothing to others.
 
     Returns:
         The folder of the committed copy.
@@ -45,16 +46,18 @@ def publish(profile: str, root: Path) -> Path:
         lost |= {f'href="notebooks/{Path(run.executed).name}"': f'href="../../../{run.notebook}"'
                  for run in plan.runs}  # fmt: skip
         parts = _parts(root / plan.folder)
-        large = {path.name for path in (root / plan.folder).glob("*.predictions.csv.gz")
-                 if path.stat().st_size > LARGEST}
+        readings = {run.name: root / plan.folder / f"{run.name}.predictions.csv.gz"
+                    for run in plan.runs}  # fmt: skip
+        behind = {path.name for run in plan.runs if (path := readings[run.name]).is_file() and (
+            Path(run.notebook).stem in READ_AGAIN or path.stat().st_size > LARGEST)}
         with atomic_path(target) as temporary:
             temporary.mkdir(parents=True)
             for path in sorted((root / plan.folder).iterdir()):
                 run = path.name.removesuffix(path.suffix).removesuffix(".predictions.csv")
                 wanted = path.suffix in PUBLISHED and path.name[0] != "." and run not in parts
-                if path.is_file() and wanted and path.name not in large:
+                if path.is_file() and wanted and path.name not in behind:
                     _copy(path, temporary / path.name, lost)
-                if f"{run}.predictions.csv.gz" in large and path.suffix == ".json":
+                if f"{run}.predictions.csv.gz" in behind and path.suffix == ".json":
                     _forget_readings(temporary / path.name)
             for path in figures:
                 _copy(root / path, temporary / "figures" / Path(path).name, {})

@@ -58,11 +58,16 @@ def test_a_run_killed_and_resumed_gives_the_same_bits(toy, tmp_path, network):
         if row["step"] == 3:  # after the checkpoint of step 2
             raise Killed
 
-    stopped = config(toy, tmp_path / "stopped", network)
+    judge = tmp_path / "judge.safetensors"
+    save_weights(create_model("crnn_nano"), judge, {})
+    given = {"judge": "crnn_nano", "judge_weights": str(judge), "validate_every": 1}
+    if network != "tsrn_nano":  # which draws no random numbers
+        given["settings"] = {"dropout": 0.1}
+    stopped = config(toy, tmp_path / "stopped", network, **given)
     with pytest.raises(Killed):
         train_upscaler(stopped, kill)
     result = train_upscaler(stopped)
-    whole = train_upscaler(config(toy, tmp_path / "whole", network))
+    whole = train_upscaler(config(toy, tmp_path / "whole", network, **given))
     assert result.steps == whole.steps == 4 and whole.pairs == 16
     one, other = (load_file(run.run_dir / "last.safetensors") for run in (result, whole))
     assert one.keys() == other.keys()
@@ -216,6 +221,7 @@ def test_in_bf16_the_networks_alone_are(toy, network):
     ({"corpus": "data/train/IC13"}, "found network tsrn, which has none"),
     ({"weights": {"prior": 1.0}}, "tsrn has no term 'prior'"),
     ({"network": "tatt", "weights": {"ctc": 1.0}}, "tatt has no term 'ctc'"),
+    ({"weights": {"image": 0.0}}, "weights must have a term above 0"),
     ({"weights": {"image": -1.0}}, "weight of image must be finite and >= 0, found -1.0"),
     ({"network": "tsnr"}, "did you mean 'tsrn'"),
     ({"weights": {"images": 1.0}}, "unknown term 'images'; did you mean 'image'"),

@@ -405,6 +405,8 @@ def test_large_readings_stay_behind_and_the_result_names_none(project, monkeypat
     read = {run: json.loads((published / f"{run}.json").read_text()) for run in ("count", "total")}
     assert read["count"]["files"] == files and read["total"]["files"] == {"rows": {"name": "z"}}
     assert (published / "count.json").read_text() == (folder / "count.json").read_text()
+    monkeypatch.setattr(tidy, "READ_AGAIN", ("count",))  # a notebook's name
+    assert not [*tidy.publish("tiny", project).glob("*.gz")]
 
 
 def test_tables_the_report_and_what_readme_shows_are_published(project):

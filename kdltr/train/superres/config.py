@@ -92,6 +92,9 @@ class UpscaleConfig(Settings):
             if term in OF_PRIORS and term not in WEIGHTS[self.family]:
                 raise ValueError(f"{self.network} has no term {term!r}: it takes no text prior, or "
                                  "has no language model; leave it out")
+        if not any(given.values()):
+            raise ValueError("weights must have a term above 0, found none; leave weights out for "
+                             "the published ones")
         object.__setattr__(self, "weights", {term: w for term, w in given.items() if w})
 
     @property
