@@ -9,7 +9,13 @@ from kdltr.bench.counts import AS_PUBLISHED, IN_FULL, costs
 from kdltr.evaluation.scores import PROTOCOL
 from kdltr.models import list_models
 from kdltr.results import Row, read_result, write_result
-from kdltr.results.readme import cost_table, lines_table, photographs_table, refreshed
+from kdltr.results.readme import (
+    cost_table,
+    lines_table,
+    photographs_table,
+    refreshed,
+    stages_table,
+)
 from kdltr.train import DistillConfig
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +33,7 @@ def test_it_says_once_how_words_are_counted():
 
 
 def test_every_marked_result_is_there():
-    marked = re.findall(r"<!-- table: (\S+) -->", README)
+    marked = re.findall(r"<!-- table: ([^\s#]+)(?:#\S+)? -->", README)
     assert len(marked) > 1 and not [path for path in marked if not (ROOT / path).is_file()]
 
 
@@ -39,6 +45,19 @@ def test_the_table_of_costs_has_the_published_sizes_and_the_figures_of_the_resul
                if (row.table, row.recogniser, row.subset, row.metric, row.method)
                == ("bench", "parseq", "training step", "total", "kdltr")]
     assert lines[2].split("|")[2].strip() == f"{step:.0f} ms"
+
+
+def test_the_table_of_two_stages_has_every_network_and_its_ratio_to_the_student():
+    result = read_result(ROOT / "results/reference/bench/07_efficiency.json")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")]
+             for line in stages_table(result).splitlines() if line.startswith("|")]
+    head, _, student, *networks = cells
+    assert [line[0] for line in networks] == [f"{name}, teacher"
+                                              for name in ("TSRN", "STT", "TATT", "C3-STISR")]
+    assert student[0] == "student" and student[2] == "–"
+    (ratio,) = [row.value for row in result.rows if row.subset == "reading, batch 1"
+                and (row.recogniser, row.method) == ("parseq", "stt ÷ kdltr")]
+    assert networks[1][head.index("one image, ÷ student")] == f"{ratio:.2f} ×"
 
 
 @pytest.mark.parametrize("sets", [1, 2])

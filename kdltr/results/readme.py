@@ -12,7 +12,7 @@ from pathlib import Path
 from kdltr.files import write_text
 from kdltr.results.record import Result, read_result
 from kdltr.results.rows import AVERAGE, Row
-from kdltr.results.tables import SUBSETS, is_published_size, published_accuracy
+from kdltr.results.tables import SUBSETS, UPSCALERS, is_published_size, published_accuracy
 
 COUNTED = "95 % Wilson intervals; [what counts as read](#what-counts-as-read)."
 STUDENT = "student's work of the floor"
@@ -27,7 +27,8 @@ _COSTS = {
     "reading, plain ÷ kdltr": ("reading", "total", "plain ÷ kdltr", 2),
     "one image": ("reading, batch 1", "total", "kdltr", 0),
 }
-_BLOCK = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+_STAGES = {"reading, batch 1": "one image", "reading": "a batch", "training step": "training step"}
+_BLOCK = re.compile(r"(<!-- table: ([^\s#]+)(#\S+)? -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def main_table(result: Result) -> str:
@@ -63,6 +64,27 @@ def cost_table(result: Result) -> str:
     batch = found[recogniser, "training step", "total", "kdltr"].extra["batch_size"]
     return _markdown(lines, f"{machine['cpu']}, {machine['threads']} threads; float32, batch "
                             f"{batch}; plain ÷ kdltr in the same run.")  # fmt: skip
+
+
+def stages_table(result: Result) -> str:
+    """Markdown of the same: the student of a published size, networks before its teacher."""
+    found = {(row.method, row.subset, row.metric): row for row in result.rows
+             if row.table == "one stage or two" and is_published_size(row.recogniser)
+             and not row.extra["gpu"]}  # fmt: skip
+    lines = []
+    for method in dict.fromkeys(method for method, *_ in found if "÷" not in method):
+        student = method == "kdltr"
+        line = {"reader": "student" if student else f"{UPSCALERS[method]}, teacher"}
+        for subset, title in _STAGES.items():
+            ratio = found.get((f"{method} ÷ kdltr", subset, "total"))
+            line[title] = f"{found[method, subset, 'total'].value:.0f} ms"
+            line[f"{title}, ÷ student"] = f"{ratio.value:.2f} ×" if ratio else "–"
+        lines.append(line)
+    row = found["kdltr", "training step", "total"]
+    machine, batch = result.document["hardware"], row.extra["batch_size"]
+    return _markdown(lines, f"{row.recogniser} at its published size; {machine['cpu']}, "
+                            f"{machine['threads']} threads; float32, batch {batch}; a network's "
+                            "step trains the network alone.")  # fmt: skip
 
 
 def gpu_table(result: Result) -> str:
@@ -119,22 +141,23 @@ def lines_table(result: Result) -> str:
                             f"resampling the lines); {row.extra['counted']}.")  # fmt: skip
 
 
-# By the run that made the result.
+# By the run that made the result, and which of its tables it is where there are several.
 _MAKERS = {"04_textzoom": main_table, "07_efficiency": cost_table,
            "10_photographs": photographs_table, "13_handwriting": lines_table,
-           "bench": gpu_table}  # fmt: skip
+           "07_efficiency#two-stages": stages_table, "bench": gpu_table}  # fmt: skip
 
 
 def refreshed(text: str, root: Path) -> str:
     """``text`` of a README with every marked table made anew.
 
     A mark is ``<!-- table: PATH -->`` … ``<!-- end of table -->``, PATH of a result from the
-    repository root; which table is made of it follows from its name.
+    repository root; which table is made of it follows from its name, and from what stands after
+    a ``#``.
     """
     def block(match: re.Match) -> str:
         path = root / match[2]
-        made = _MAKERS[path.stem](read_result(path)) if path.is_file() else ""
-        return match[1] + made + match[3]
+        made = _MAKERS[path.stem + (match[3] or "")](read_result(path)) if path.is_file() else ""
+        return match[1] + made + match[4]
 
     return _BLOCK.sub(block, text)
 
