@@ -42,7 +42,7 @@ def parts_of_a_step(rows: Sequence[Row]) -> style.Figure:
 def growth(rows: Sequence[Row]) -> style.Figure:
     """Milliseconds against size, a panel for each axis, with the fitted exponents."""
     table = curves(rows)
-    panels = list(table.groupby("subset", sort=False))
+    panels = list(table.groupby("axis", sort=False))
     figure, places = style.panels(4.2 * len(panels), 3.6, 1, len(panels))
     for (axis, part), axes in zip(panels, places[0], strict=True):
         lines = part.groupby(["recogniser", "metric", "method"], sort=False)

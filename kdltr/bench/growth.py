@@ -18,7 +18,7 @@ from kdltr.models.parseq import PARSeq
 from kdltr.results import Row, to_frame
 
 log = logging.getLogger(__name__)
-TABLE = "scaling"
+TABLE, POWERS = "scaling", "growth"
 
 
 def scaling(
@@ -28,7 +28,7 @@ def scaling(
     batches: Sequence[int] = (),
     lengths: Sequence[int] = (),
 ) -> list[Row]:
-    """Milliseconds against each of the sizes given; `Row.subset` is the axis, its value in extra.
+    """Milliseconds against each of the sizes given, axis and size in `Row.extra`.
 
     Args:
         pairs: of a training step, and of asking the teacher once before it.
@@ -39,8 +39,9 @@ def scaling(
     def rows(axis: str, metric: str, actions: dict[tuple[str, int], Action]) -> list[Row]:
         made = []
         for (way, size), timing in settings.time(actions).items():
-            how = {"size": size} | ({"batch_size": size} if axis == "batch size" else {})
-            make = maker(recogniser, axis, settings, TABLE, **how)
+            how = {"axis": axis, "size": size}
+            how |= {"batch_size": size} if axis == "batch size" else {}
+            make = maker(recogniser, f"{axis}: {size}", settings, TABLE, **how)
             made.append(milliseconds(make, way, metric, timing[TOTAL]))
         return made
 
@@ -85,15 +86,16 @@ def _by_length(
 def exponents(rows: Sequence[Row]) -> list[Row]:
     """One row for each curve of `scaling` with at least two sizes: b of the a·size^b that fits."""
     found = []
-    keys = ["recogniser", "method", "subset", "metric"]
+    keys = ["recogniser", "method", "axis", "metric"]
     for names, part in curves(rows).groupby(keys, sort=False):
         if part["size"].nunique() > 1:
-            recogniser, method, subset, metric = names
+            recogniser, method, axis, metric = names
             power = exponent(part["size"].tolist(), part["value"].tolist())
-            found.append(Row(TABLE, recogniser, method, subset, f"exponent, {metric}", power, "1"))
+            found.append(Row(POWERS, recogniser, method, axis, metric, power, "1"))
     return found
 
 
 def curves(rows: Sequence[Row]) -> pd.DataFrame:
-    """The rows of `scaling` as a table with a column size, for figures."""
-    return to_frame(rows).assign(size=[row.extra["size"] for row in rows])
+    """The rows of `scaling` as a table with the columns axis and size, for figures."""
+    return to_frame(rows).assign(**{key: [row.extra[key] for row in rows]
+                                    for key in ("axis", "size")})

@@ -19,6 +19,7 @@ from kdltr.bench.subject import Settings, TrainingStep
 from kdltr.charset import DIGITS_FIRST36
 from kdltr.models import Recogniser, create_model
 from kdltr.results import Row
+from kdltr.results.tables import UPSCALERS
 from kdltr.superres import TwoStage, Upscaler, create_upscaler
 from kdltr.superres.reader import create_reader
 from kdltr.superres.trunk import HR_SIZE, LR_SIZE
@@ -38,11 +39,12 @@ def two_stages(recogniser: str, networks: Sequence[str], settings: Settings) -> 
 
     Args:
         recogniser: the teacher's name.
-        networks: of `kdltr.superres.list_upscalers`.
+        networks: of `kdltr.superres.list_upscalers`; rows have the names that the paper gives them.
     """
     log.info("%s: two stages", recogniser)
     step = TrainingStep(recogniser, settings)
-    upscalers = {name: create_upscaler(name) for name in networks}
+    named = {UPSCALERS[network.removesuffix("_nano")]: network for network in networks}
+    upscalers = {name: create_upscaler(network) for name, network in named.items()}
     ways = {name: TwoStage(upscaler, step.teacher, _generator(upscaler)).to(step.device)
             .for_reading() for name, upscaler in upscalers.items()}  # fmt: skip
     student = step.student.eval().for_reading()
@@ -63,7 +65,7 @@ def two_stages(recogniser: str, networks: Sequence[str], settings: Settings) -> 
         rows += [make(name, "images a second", n / found[TOTAL].median, "1/s")
                  for name, found in timings.items()]
     step.student.train()
-    steps = {KDLTR: step} | {name: UpscalingStep(name, step) for name in networks}
+    steps = {KDLTR: step} | {name: UpscalingStep(network, step) for name, network in named.items()}
     return rows + times(maker(recogniser, STEP, settings, STAGES), settings.time(steps))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from kdltr.files import write_text
 from kdltr.results.record import Result, read_result
 from kdltr.results.rows import AVERAGE, Row
-from kdltr.results.tables import SUBSETS, UPSCALERS, is_published_size, published_accuracy
+from kdltr.results.tables import SUBSETS, is_published_size, published_accuracy
 
 COUNTED = "95 % Wilson intervals; [what counts as read](#what-counts-as-read)."
 STUDENT = "student's work of the floor"
@@ -74,7 +74,7 @@ def stages_table(result: Result) -> str:
     lines = []
     for method in dict.fromkeys(method for method, *_ in found if "÷" not in method):
         student = method == "kdltr"
-        line = {"reader": "student" if student else f"{UPSCALERS[method]}, teacher"}
+        line = {"reader": "student" if student else f"{method}, teacher"}
         for subset, title in _STAGES.items():
             ratio = found.get((f"{method} ÷ kdltr", subset, "total"))
             line[title] = f"{found[method, subset, 'total'].value:.0f} ms"

@@ -33,8 +33,8 @@ def test_bars_are_the_parts_end_to_end():
 
 
 def test_points_are_the_measurements_and_lines_the_fit():
-    rows = [Row("scaling", "parseq", way, axis, "reading", factor * n**0.5, "ms",
-                extra={"size": n})
+    rows = [Row("scaling", "parseq", way, f"{axis}: {n}", "reading", factor * n**0.5, "ms",
+                extra={"axis": axis, "size": n})
             for axis, sizes in (("pairs", (1, 4, 16)), ("word length", (2, 8)))
             for way, factor in ((KDLTR, 1.0), (PLAIN, 5.0)) for n in sizes]
     figure = figures.growth(rows)
@@ -51,6 +51,6 @@ def test_points_are_the_measurements_and_lines_the_fit():
 @pytest.mark.parametrize("draw", [figures.parts_of_a_step, figures.growth])
 def test_they_can_be_saved(draw, tmp_path):
     rows = step_rows() if draw is figures.parts_of_a_step else [
-        Row("scaling", "parseq", KDLTR, "pairs", "reading", n, "ms", extra={"size": n})
-        for n in (1, 2)]
+        Row("scaling", "parseq", KDLTR, f"pairs: {n}", "reading", n, "ms",
+            extra={"axis": "pairs", "size": n}) for n in (1, 2)]
     draw(rows).savefig(tmp_path / "figure.png")

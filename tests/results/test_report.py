@@ -350,6 +350,12 @@ def test_seeds_are_lines_of_their_own_and_long_tables_are_folded():
     assert len(table.lines) == 30 and table.folded
 
 
+def test_two_rows_of_one_cell_are_an_error_that_names_them():
+    rows = [Row("x", "parseq", "kdltr", "pairs", "reading", value, "ms") for value in (1, 2)]
+    with pytest.raises(ValueError, match="one row for each cell.*'parseq'.*reading"):
+        spread(rows, "x")
+
+
 def test_the_main_tables_show_mean_and_spread_over_seeds():
     rows = [Row("textzoom", "abinet", method, "easy", "accuracy", value, n=9, low=60.0, high=90.0,
                 seed=seed) for method, seed, value in (

@@ -34,6 +34,7 @@ TITLES = {
     "costs": "What each recogniser costs, counted in full and as the paper counts",
     "data": "Pairs in each set",
     "fonts": "Words in fonts that training has seen, and in others",
+    "growth": "How time grows: the power of the size that fits",
     "handwriting": "Errors in lines of handwriting",
     "image quality": "How near enlarged images are to the HR ones",
     "kept outputs": "Loss and size by how the teacher's outputs are kept",
@@ -218,6 +219,9 @@ def spread(rows: Sequence[Row], title: str) -> Table:
     A column for each metric; or for each method, where there is one metric alone, and where
     metrics are many or of several units: then each has a line. What all rows share of their
     `extra` is the note.
+
+    Raises:
+        ValueError: two rows that would be one cell.
     """
     units: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -229,7 +233,10 @@ def spread(rows: Sequence[Row], title: str) -> Table:
     grouped: dict[tuple, dict[str, Row]] = {}
     for row in rows:
         key = (row.recogniser, getattr(row, down), row.subset, row.seed, row.n)
-        grouped.setdefault(key, {})[getattr(row, across)] = row
+        own = grouped.setdefault(key, {})
+        if own.setdefault(getattr(row, across), row) is not row:
+            raise ValueError(f"{title}: expected one row for each cell, found two of {key[:3]}, "
+                             f"{getattr(row, across)}; their subsets must say how they differ")
     lines = tuple(
         Line.of(recogniser, GAP if alone else what, label(subset), seed, n,
                 *(measured(found[h], with_unit=mixed) if h in found else None for h in heads))
