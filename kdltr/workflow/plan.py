@@ -39,6 +39,7 @@ class Plan:
     runs: tuple[Run, ...]
     report: str | None
     report_key: str
+    published: tuple[str, ...]  # runs that are committed, without the report; none: all, with it
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -64,7 +65,7 @@ def load_plan(profile: str, root: Path | str = ".") -> Plan:
             are listed at once.
     """
     root = Path(root)
-    specs, bases, reported = read_specs(profile, root)
+    specs, bases, content = read_specs(profile, root)
     order = _sorted(specs, profile)
     runs: dict[str, Run] = {}
     for number, name in enumerate(order, 1):
@@ -76,12 +77,12 @@ def load_plan(profile: str, root: Path | str = ".") -> Plan:
                 f"run {name!r}: its notebook, its parameters or the library cannot be read: "
                 f"{type(error).__name__}: {error}"
             ) from error
-    report = f"results/{profile}/report.html" if reported else None
+    report = f"results/{profile}/report.html" if content.report else None
     library = keys.library_digest("import kdltr.results.report", PACKAGE)
     shown = (PACKAGE / "results/report/templates", shipped("paper"))
     read = [keys.file_digest(path) for path in shown]
     report_key = keys.digest([run.key for run in runs.values()], library, read)
-    return Plan(profile, tuple(runs.values()), report, report_key)
+    return Plan(profile, tuple(runs.values()), report, report_key, content.publish)
 
 
 def _sorted(specs: dict[str, Spec], profile: str) -> list[str]:

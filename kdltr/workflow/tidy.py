@@ -24,7 +24,8 @@ def publish(profile: str, root: Path) -> Path:
 
     The report holds the figures; those that README shows lie beside it, too. Weights, checkpoints,
     logs and executed notebooks stay behind: the report's links lead to the committed notebooks. So
-    do results that another one names as its ``extra["parts"]``, and readings of over `LARGEST`
+    do runs that the profile's ``publish`` does not name, if it names some, results that another one
+    names as its ``extra["parts"]``, and readings of over `LARGEST`
     bytes or by a notebook of `READ_AGAIN`, which the published result then does not name. Text
     files lose the path of this checkout, which means nothing to others.
 
@@ -55,8 +56,10 @@ def publish(profile: str, root: Path) -> Path:
             for path in sorted((root / plan.folder).iterdir()):
                 run = path.name.removesuffix(path.suffix).removesuffix(".predictions.csv")
                 wanted = path.suffix in PUBLISHED and path.name[0] != "." and run not in parts
-                if path.is_file() and wanted and path.name not in behind:
-                    _copy(path, temporary / path.name, lost)
+                wanted &= not plan.published or run in plan.published
+                if not (path.is_file() and wanted) or path.name in behind:
+                    continue
+                _copy(path, temporary / path.name, lost)
                 if f"{run}.predictions.csv.gz" in behind and path.suffix == ".json":
                     _forget_readings(temporary / path.name)
             for path in figures:

@@ -3,6 +3,7 @@
     base: quick                    # optional: take that profile's plan and parameters first
     verify: [textzoom]             # optional: names in data/manifest.yaml to check before running
     report: true                   # whether results/<profile>/report.html is made
+    publish: [04_textzoom]         # runs that `kdltr publish` copies (default: all, and the report)
     runs:
       distill_parseq:              # the run's name: its JSON, executed notebook and folder
         notebook: 03_distill       # notebooks/03_distill.ipynb (default: the run's name)
@@ -46,6 +47,7 @@ class Content:
     base: str = ""
     verify: tuple[str, ...] = ()
     report: bool = True
+    publish: tuple[str, ...] = ()
     runs: dict[str, dict[str, Any] | None] = field(default_factory=dict)
 
 
@@ -67,8 +69,8 @@ class Spec:
     alone: bool = False
 
 
-def read_specs(profile: str, root: Path) -> tuple[dict[str, Spec], list[str], bool]:
-    """The runs of `profile`, the profiles that they come from, base first, and whether it reports.
+def read_specs(profile: str, root: Path) -> tuple[dict[str, Spec], list[str], Content]:
+    """The runs of `profile`, the profiles that they come from, base first, and what is written.
 
     Raises:
         WorkflowError: no such profile, an unknown key, a missing file; all of these at once.
@@ -78,7 +80,11 @@ def read_specs(profile: str, root: Path) -> tuple[dict[str, Spec], list[str], bo
                for name, entry in content["runs"].items()}
     specs = {name: _spec(name, entry, profile) for name, entry in by_seed(written).items()}
     _check_files(specs, bases, root)
-    return specs, bases, content.get("report", True)
+    content = Content(**content | {"publish": tuple(content.get("publish", ()))})
+    if unknown := [name for name in content.publish if name not in specs]:
+        raise WorkflowError(f"profile {profile!r}: `publish` names a run that it does not have"
+                            f"{nearest(unknown[0], specs)}")
+    return specs, bases, content
 
 
 def profiles(root: Path) -> list[str]:

@@ -199,14 +199,33 @@ def test_no_word_that_chooses_the_weights_or_that_tests_hold_is_spelt(toy, tmp_p
     assert "zoo" not in gather(given).corpus
 
 
-@pytest.mark.parametrize("network", MORE)
-def test_in_bf16_the_networks_alone_are(toy, network):
-    made = config(toy, "x", network, corpus=())
-    torch.manual_seed(0)
-    training, pairs = build(made).eval(), load_pairs(toy.data).subset(range(8))
+def batch_of(toy):
+    """LR and HR images of eight words, and what else some terms need."""
+    pairs = load_pairs(toy.data).subset(range(8))
     labels, lengths = DIGITS_FIRST36.encode([DIGITS_FIRST36.filter(w) for w in pairs.words], 26)
     given = {"labels": labels, "lengths": lengths, "turn": turns(8, 1, torch.device("cpu"))}
-    images = pairs.blurred(torch.arange(8)), pairs.sharp(torch.arange(8))
+    return (pairs.blurred(torch.arange(8)), pairs.sharp(torch.arange(8))), given
+
+
+@pytest.mark.parametrize(("network", "changes"), [
+    *((network, {}) for network in MORE),
+    ("tatt_nano", {"weights": {"image": 1.0}}),
+    ("c3stisr_nano", {"settings": {"clue": "recognition"}}),
+    ("c3stisr_nano", {"settings": {"clue": "recognition"}, "weights": {"mse": 1.0}}),
+    ("c3stisr_nano", {"weights": {"mse": 1.0}}),
+])
+def test_what_learns_gets_a_gradient_as_several_processes_need_it(toy, network, changes):
+    training = build(config(toy, "x", network, corpus=(), **changes)).train()
+    images, given = batch_of(toy)
+    training(*images, **given)["total"].backward()
+    assert {p.grad is not None for p in training.parameters() if p.requires_grad} == {True}
+
+
+@pytest.mark.parametrize("network", MORE)
+def test_in_bf16_the_networks_alone_are(toy, network):
+    torch.manual_seed(0)
+    training = build(config(toy, "x", network, corpus=())).eval()
+    images, given = batch_of(toy)
     plain = training(*images, **given)
     with torch.autocast("cpu", torch.bfloat16):
         found = training(*images, **given)

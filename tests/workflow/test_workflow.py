@@ -441,6 +441,21 @@ def test_tables_the_report_and_what_readme_shows_are_published(project):
     assert all(path.exists() for path in kept.values())  # the committed copy is as it was
 
 
+def test_of_a_profile_that_says_so_some_runs_are_published(project, monkeypatch):
+    folder, plan = project / "results/tiny", project / "params/tiny/workflow.yaml"
+    folder.mkdir(parents=True)
+    for name in ("count.json", "total.json", "report.html"):
+        (folder / name).write_text("{}")
+    (folder / "count.predictions.csv.gz").write_bytes(b"12")
+    monkeypatch.setattr(tidy, "LARGEST", 1)
+    text = plan.read_text()
+    plan.write_text(f"publish: [total]\n{text}")
+    assert [path.name for path in tidy.publish("tiny", project).iterdir()] == ["total.json"]
+    plan.write_text(f"publish: [totl]\n{text}")
+    with pytest.raises(WorkflowError, match="`publish` names a run .*did you mean 'total'"):
+        tidy.publish("tiny", project)
+
+
 def test_the_committed_copy_cannot_be_cleaned(tmp_path):
     with pytest.raises(WorkflowError, match="is no profile"):
         tidy.clean("reference", tmp_path)

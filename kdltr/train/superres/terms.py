@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 
 import torch
@@ -68,6 +68,19 @@ class Upscaling(nn.Module):
         self.similarity = similarity
         for model in filter(None, self.frozen.values()):
             model.requires_grad_(False).eval()
+        for model in self._idle():  # DDP would wait for their gradients
+            model.requires_grad_(False)
+
+    def _idle(self) -> Iterator[nn.Module]:
+        """What learns from none of the terms."""
+        if self.generator is not None and not (
+            self.upscaler.teaches_generator or "prior" in self.weights
+        ):
+            yield self.generator
+        if isinstance(self.upscaler, C3STISR) and not (
+            self.upscaler.config.clue == "fused" or "ctc" in self.weights
+        ):
+            yield self.upscaler.lm
 
     def send(self, device: torch.device) -> None:
         """The frozen models to the device."""
