@@ -56,7 +56,7 @@ def test_the_table_of_two_stages_has_every_network_and_its_ratio_to_the_student(
                                               for name in ("TSRN", "STT", "TATT", "C3-STISR")]
     assert student[0] == "student" and student[2] == "–"
     (ratio,) = [row.value for row in result.rows if row.subset == "reading, batch 1"
-                and (row.recogniser, row.method) == ("parseq", "stt ÷ kdltr")]
+                and (row.recogniser, row.method) == ("parseq", "STT ÷ kdltr")]
     assert networks[1][head.index("one image, ÷ student")] == f"{ratio:.2f} ×"
 
 

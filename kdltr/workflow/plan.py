@@ -48,8 +48,8 @@ class Plan:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What the workflow makes in the end."""
-        return (self.report,) if self.report else self.results
+        """What the workflow makes, and makes again where it is missing."""
+        return (*self.results, self.report) if self.report else self.results
 
     @property
     def folder(self) -> Path:

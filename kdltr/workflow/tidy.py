@@ -39,7 +39,7 @@ def publish(profile: str, root: Path) -> Path:
     with lock_of(profile, root):
         plan, target = load_plan(profile, root), root / "results" / "reference" / profile
         figures = [f"{plan.folder}/{name}" for name in _shown(root / "README.md", profile)]
-        for made, hint in ((plan.results + plan.targets, ""), (figures, " (README.md shows it)")):
+        for made, hint in ((plan.targets, ""), (figures, " (README.md shows it)")):
             if missing := [path for path in made if not (root / path).is_file()]:
                 raise WorkflowError(f"nothing published: {', '.join(missing)} missing{hint}; run "
                                     f"`make {profile}` first")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -273,6 +274,9 @@ def test_the_plan_orders_runs_and_its_keys_follow_content(project):
     plan = load_plan("tiny", project)
     assert [run.name for run in plan.runs] == ["count", "total"]
     assert plan.runs[1].needed == ("results/tiny/count.json", "results/tiny/count.txt")
+    results = ("results/tiny/count.json", "results/tiny/total.json")
+    assert plan.targets == results  # one that is removed is made again, where there is a report too
+    assert replace(plan, report="report.html").targets == (*results, "report.html")
     (project / "params/tiny/count.yaml").write_text("steps: 3\n")
     changed = load_plan("tiny", project)
     assert [a.key != b.key for a, b in zip(plan.runs, changed.runs, strict=True)] == [True, True]
