@@ -67,24 +67,23 @@ def cost_table(result: Result) -> str:
 
 
 def stages_table(result: Result) -> str:
-    """Markdown of the same: the student of a published size, networks before its teacher."""
-    found = {(row.method, row.subset, row.metric): row for row in result.rows
-             if row.table == "one stage or two" and is_published_size(row.recogniser)
-             and not row.extra["gpu"]}  # fmt: skip
+    """Markdown of the same: students of published sizes, networks before their teachers."""
+    found = {(row.recogniser, row.method, row.subset): row for row in result.rows
+             if row.table == "one stage or two" and row.metric == "total"
+             and is_published_size(row.recogniser) and not row.extra["gpu"]}  # fmt: skip
     lines = []
-    for method in dict.fromkeys(method for method, *_ in found if "÷" not in method):
-        student = method == "kdltr"
-        line = {"reader": "student" if student else f"{method}, teacher"}
+    for name, method in dict.fromkeys(key[:2] for key in found if "÷" not in key[1]):
+        line = {"recogniser": name,
+                "read by": "student" if method == "kdltr" else f"{method}, teacher"}
         for subset, title in _STAGES.items():
-            ratio = found.get((f"{method} ÷ kdltr", subset, "total"))
-            line[title] = f"{found[method, subset, 'total'].value:.0f} ms"
+            ratio = found.get((name, f"{method} ÷ kdltr", subset))
+            line[title] = f"{found[name, method, subset].value:.0f} ms"
             line[f"{title}, ÷ student"] = f"{ratio.value:.2f} ×" if ratio else "–"
         lines.append(line)
-    row = found["kdltr", "training step", "total"]
-    machine, batch = result.document["hardware"], row.extra["batch_size"]
-    return _markdown(lines, f"{row.recogniser} at its published size; {machine['cpu']}, "
-                            f"{machine['threads']} threads; float32, batch {batch}; a network's "
-                            "step trains the network alone.")  # fmt: skip
+    machine = result.document["hardware"]
+    batch = found[name, "kdltr", "training step"].extra["batch_size"]
+    return _markdown(lines, f"{machine['cpu']}, {machine['threads']} threads; float32, batch "
+                            f"{batch}; a network's step trains the network alone.")  # fmt: skip
 
 
 def gpu_table(result: Result) -> str:
