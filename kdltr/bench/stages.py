@@ -19,7 +19,7 @@ from kdltr.bench.subject import Settings, TrainingStep
 from kdltr.charset import DIGITS_FIRST36
 from kdltr.models import Recogniser, create_model
 from kdltr.results import Row
-from kdltr.results.tables import UPSCALERS
+from kdltr.results.tables import upscaler_name
 from kdltr.superres import TwoStage, Upscaler, create_upscaler
 from kdltr.superres.reader import create_reader
 from kdltr.superres.trunk import HR_SIZE, LR_SIZE
@@ -43,7 +43,7 @@ def two_stages(recogniser: str, networks: Sequence[str], settings: Settings) -> 
     """
     log.info("%s: two stages", recogniser)
     step = TrainingStep(recogniser, settings)
-    named = {UPSCALERS[network.removesuffix("_nano")]: network for network in networks}
+    named = {upscaler_name(network): network for network in networks}
     upscalers = {name: create_upscaler(network) for name, network in named.items()}
     ways = {name: TwoStage(upscaler, step.teacher, _generator(upscaler)).to(step.device)
             .for_reading() for name, upscaler in upscalers.items()}  # fmt: skip

@@ -10,7 +10,7 @@ from torch import Tensor
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.quality import image_quality
 from kdltr.results.rows import AVERAGE, Row, to_frame
-from kdltr.results.tables import METHODS, UPSCALERS, published
+from kdltr.results.tables import METHODS, published, upscaler_name
 
 TABLE = "image quality"
 UNITS = {"PSNR": "dB", "SSIM": ""}
@@ -40,7 +40,7 @@ def quality_rows(
 
 def published_name(network: str, method: str) -> str:
     """What the papers call one that enlarges, of a row of `quality_rows`."""
-    return METHODS.get(method) or UPSCALERS[network.removesuffix("_nano")]
+    return METHODS.get(method) or upscaler_name(network)
 
 
 def quality_beside_published(rows: Sequence[Row]) -> pd.DataFrame:

@@ -62,6 +62,11 @@ def family(recogniser: str) -> str | None:
     return RECOGNISERS.get(recogniser.split("_")[0])
 
 
+def upscaler_name(network: str) -> str:
+    """The paper's name of a super-resolution network: "tsrn_nano" is a "TSRN"."""
+    return UPSCALERS[network.removesuffix("_nano")]
+
+
 def is_published_size(recogniser: str) -> bool:
     """Whether the paper has figures of exactly this model (a `_nano` is another one)."""
     return recogniser.removesuffix("_ltr") in RECOGNISERS

@@ -15,6 +15,7 @@ from kdltr.workflow.written import profiles
 
 logger = logging.getLogger(__name__)
 PUBLISHED = (".json", ".gz", ".html")  # a result's CSV holds rows that its JSON has
+READINGS = ".predictions.csv.gz"
 LARGEST = 2_000_000  # bytes of readings that are committed; of a result with more, the rows alone
 READ_AGAIN = ("02_teacher", "11_superresolution")  # what they read, tables read again
 
@@ -25,9 +26,9 @@ def publish(profile: str, root: Path) -> Path:
     The report holds the figures; those that README shows lie beside it, too. Weights, checkpoints,
     logs and executed notebooks stay behind: the report's links lead to the committed notebooks. So
     do runs that the profile's ``publish`` does not name, if it names some, results that another one
-    names as its ``extra["parts"]``, and readings of over `LARGEST`
-    bytes or by a notebook of `READ_AGAIN`, which the published result then does not name. Text
-    files lose the path of this checkout, which means nothing to others.
+    names as its ``extra["parts"]``, and readings of over `LARGEST` bytes or by a notebook of
+    `READ_AGAIN`, which the published result then does not name. Text files lose the path of this
+    checkout, which means nothing to others.
 
     Returns:
         The folder of the committed copy.
@@ -47,21 +48,20 @@ def publish(profile: str, root: Path) -> Path:
         lost |= {f'href="notebooks/{Path(run.executed).name}"': f'href="../../../{run.notebook}"'
                  for run in plan.runs}  # fmt: skip
         parts = _parts(root / plan.folder)
-        readings = {run.name: root / plan.folder / f"{run.name}.predictions.csv.gz"
-                    for run in plan.runs}  # fmt: skip
-        behind = {path.name for run in plan.runs if (path := readings[run.name]).is_file() and (
-            Path(run.notebook).stem in READ_AGAIN or path.stat().st_size > LARGEST)}
+        behind = {run.name for run in plan.runs
+                  if (read := root / plan.folder / f"{run.name}{READINGS}").is_file() and (
+                      Path(run.notebook).stem in READ_AGAIN or read.stat().st_size > LARGEST)}
         with atomic_path(target) as temporary:
             temporary.mkdir(parents=True)
             for path in sorted((root / plan.folder).iterdir()):
-                run = path.name.removesuffix(path.suffix).removesuffix(".predictions.csv")
+                run = path.name.removesuffix(READINGS).removesuffix(path.suffix)
                 wanted = path.suffix in PUBLISHED and path.name[0] != "." and run not in parts
                 wanted &= not plan.published or run in plan.published
-                if not (path.is_file() and wanted) or path.name in behind:
-                    continue
-                _copy(path, temporary / path.name, lost)
-                if f"{run}.predictions.csv.gz" in behind and path.suffix == ".json":
-                    _forget_readings(temporary / path.name)
+                wanted &= run not in behind or not path.name.endswith(READINGS)
+                if path.is_file() and wanted:
+                    _copy(path, temporary / path.name, lost)
+                    if run in behind and path.suffix == ".json":
+                        _forget_readings(temporary / path.name)
             for path in figures:
                 _copy(root / path, temporary / "figures" / Path(path).name, {})
     logger.info("published %s as %s", plan.folder, target.relative_to(root))

@@ -5,7 +5,7 @@ import pytest
 from kdltr import bench
 from kdltr.bench.clock import TOTAL
 from kdltr.bench.rows import KDLTR, ONE, READING, STAGES, STEP, ratio
-from kdltr.results.tables import UPSCALERS
+from kdltr.results.tables import upscaler_name
 from kdltr.superres import list_upscalers
 
 NETWORKS = [name for name in list_upscalers() if name.endswith("_nano")]
@@ -18,7 +18,7 @@ def test_the_student_beside_every_network(name, toy):
     found = {(row.subset, row.method, row.metric): row for row in rows}
     assert {row.table for row in rows} == {STAGES} and {row.recogniser for row in rows} == {name}
     for subset, n in ((READING, 2), (ONE, 1), (STEP, 0)):
-        for network in (UPSCALERS[network.removesuffix("_nano")] for network in networks):
+        for network in map(upscaler_name, networks):
             times = [found[subset, method, TOTAL].value for method in (network, KDLTR)]
             assert min(times) > 0 and found[subset, ratio(network), TOTAL].value > 0
             if n:
