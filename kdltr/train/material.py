@@ -61,19 +61,19 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
     pairs = load_pairs(sets, teacher.image_size, student.image_size)
     counts = torch.tensor([sum(map(len, part)) for part in parts.values()])
     part = torch.arange(len(PARTS)).repeat_interleave(counts)  # of each word
+    left = torch.arange(len(pairs))
     if config.words_of_tests == "left_out":
         left = apart_from_tests(sets, found)
-        pairs, part = pairs.subset(left), part[left]
-    kept, words, report = select_labels(pairs.words, student.charset, config.labels,
-                                        student.longest, student.frames)
+    kept, words, report = select_labels([pairs.words[i] for i in left], student.charset,
+                                        config.labels, student.longest, student.frames)
     # ABINet's published targets turn an unknown character into an end token; PARSeq's raise.
     unknown = "end" if config.labels == "published" and student.steps else "error"
     labels, lengths = student.charset.encode(words, student.longest + 1, unknown)
-    kept = torch.tensor(kept)
+    kept = left[kept]
     part = part[kept]
     n = int((part == 0).sum())  # of ``data``, which comes first
     held = config.hold_out, config.validation, config.seed
-    train, held_out = split_held_out(pairs.subset(kept[:n]), *held)
+    train, held_out = split_held_out(pairs.subset(range(int(counts[0]))), kept[:n], *held)
     train = torch.cat([train, torch.arange(n, len(kept))])
     sizes = torch.bincount(part[train], minlength=len(PARTS)).tolist()
     return Material(pairs.subset(kept[train]), labels[train], lengths[train],
@@ -102,24 +102,29 @@ def stored_words(
     kept, words, _ = select_labels([pairs.words[i] for i in left], model.charset, "filtered",
                                    model.longest, model.frames)
     chosen = left[kept]
+    n = int((chosen < paired).sum()) if config.hold_out == "scenes" else len(chosen)
+    held = config.hold_out, config.validation, config.seed
+    train = held_out = torch.arange(0)
+    if n:
+        train, held_out = split_held_out(pairs.subset(range(paired)), chosen[:n], *held)
+    train = torch.cat([train, torch.arange(n, len(chosen))])
     pairs = WordPairs(pairs.hr[chosen], pairs.lr[chosen], words)
-    if config.hold_out == "words":
-        train, held_out = split(len(pairs), config.validation, config.seed)
-        return pairs.subset(train), pairs.subset(held_out), found
-    n = int((chosen < paired).sum())
-    train, held_out = split_scenes(scenes(pairs.subset(range(n))), config.validation,
-                                   config.seed) if n else (torch.arange(0), torch.arange(0))
-    train = torch.cat([train, torch.arange(n, len(pairs))])
     return pairs.subset(train), pairs.subset(held_out), found
 
 
 def split_held_out(
-    pairs: WordPairs, hold_out: str, fraction: float, seed: int
+    pairs: WordPairs, kept: Tensor, hold_out: str, fraction: float, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Indices of (training, validation) pairs: single "words" are held out, or whole "scenes"."""
-    if hold_out == "scenes":
-        return split_scenes(scenes(pairs), fraction, seed)
-    return split(len(pairs), fraction, seed)
+    """Which of the pairs `kept` (K,) are to learn from and which are held out: places in `kept`.
+
+    Single "words" are held out, or whole "scenes". These are found and drawn among all stored
+    `pairs`, so that models that keep others of them (as a teacher of HR and a student of LR may)
+    hold the same photographs out.
+    """
+    if hold_out == "words":
+        return split(len(kept), fraction, seed)
+    held_out = torch.isin(kept, split_scenes(scenes(pairs), fraction, seed)[1])
+    return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
 
 
 def there(paths: Sequence[str], missing: str) -> list[str]:

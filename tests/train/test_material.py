@@ -12,7 +12,8 @@ from kdltr.data.lmdb import write_pairs, write_words
 from kdltr.data.loader import load_pairs
 from kdltr.generator.render_shards import write_shards
 from kdltr.train import DistillConfig, distill
-from kdltr.train.material import LRImages, gather, mixture
+from kdltr.train.config import PretrainConfig
+from kdltr.train.material import LRImages, gather, mixture, stored_words
 from kdltr.train.models import build_models
 from tests.train.test_distill import rows, same, stop_after, weights
 
@@ -111,6 +112,28 @@ def test_whole_scenes_are_held_out(parts, toy, tmp_path, monkeypatch):
     assert len(held_out) == 8 and all(len(places) == 1 for places in whole)
     distill(config(parts, tmp_path, hold_out="scenes", validation=0.2, epochs=1))
     assert {row["n"] for row in rows(tmp_path, "validation.csv")} == {"8"}
+
+
+def test_teacher_and_student_hold_the_same_scenes_out(tmp_path):
+    """Whatever is done to labels: a scene is known by those stored, and by all of them."""
+    colours = np.random.default_rng(5).integers(0, 255, (60, 3), dtype=np.uint8)
+    labels = [f"word{i}" for i in range(60)]
+    for i in range(0, 60, 6):
+        labels[i : i + 5 : 2] = f"sale{i}", f"sale{i}!", "※※※"  # tied if "!" were dropped; no word
+    folder = tmp_path / "train2"
+    write_pairs(folder, [(np.broadcast_to(colour, (32, 128, 3)),
+                          np.broadcast_to(colour, (16, 64, 3)), label)
+                         for colour, label in zip(colours, labels, strict=True)])
+    settings = DistillConfig(output_dir=str(tmp_path), data=str(folder), hold_out="scenes",
+                             validation=0.2, teacher="abinet_nano", student="abinet_nano_ltr",
+                             teacher_weights="data/weights/abinet_nano.safetensors")
+    teacher, student = build_models(settings)
+    mine = gather(settings, teacher, student)
+    trained, held_out, _ = stored_words(
+        PretrainConfig(model="abinet_nano", output_dir=str(tmp_path), words=[str(folder)],
+                       validation=0.2), teacher)
+    assert torch.equal(mine.held_out.hr, held_out.hr) and torch.equal(mine.pairs.hr, trained.hr)
+    assert held_out.words and len(trained) + len(held_out) == 50
 
 
 def test_words_of_tests_are_left_out_if_asked_for(parts, tmp_path, monkeypatch):

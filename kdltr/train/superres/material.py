@@ -54,17 +54,19 @@ def gather(config: UpscaleConfig) -> Material:
     spelt = [open_data(path) for path in there(config.corpus, config.missing)]
     sets = training_sets([one.path for one in [*opened, *spelt]])
     pairs = load_pairs(opened, HR_SIZE, LR_SIZE)
+    left = torch.arange(len(pairs))
     if config.words_of_tests == "left_out":
-        pairs = pairs.subset(apart_from_tests(opened, sets))
-    kept, words = list(range(len(pairs))), [""] * len(pairs)
-    report = {"total": len(pairs), "kept": len(pairs)}
+        left = apart_from_tests(opened, sets)
+    kept, words = list(range(len(left))), [""] * len(left)
+    report = {"total": len(left), "kept": len(left)}
     if FROM_LABELS & config.weights.keys():  # else all words are as good
         frames = FRAMES if "ctc" in config.weights else None
-        kept, words, report = select_labels(pairs.words, DIGITS_FIRST36, "filtered", frames=frames)
+        kept, words, report = select_labels([pairs.words[i] for i in left], DIGITS_FIRST36,
+                                            "filtered", frames=frames)
     labels, lengths = DIGITS_FIRST36.encode(words, MAX_LENGTH + 1)
-    places = torch.tensor(kept)
+    places = left[kept]
     held = config.hold_out, config.validation, config.seed
-    train, held_out = split_held_out(pairs.subset(places), *held)
+    train, held_out = split_held_out(pairs, places, *held)
     judged = pairs.subset(places[held_out])
     return Material(pairs.subset(places[train]), labels[train], lengths[train], judged,
                     _corpus(config, spelt, sets, judged), report, sets)
