@@ -12,7 +12,7 @@ import torch
 
 from kdltr.charset import ALNUM36
 from kdltr.models import check_sizes
-from kdltr.models.devices import checked_device
+from kdltr.models.devices import checked_device, multiplies_bf16
 from kdltr.settings import SettingError, check, check_fields, parse_yaml
 from kdltr.train import DistillConfig, PretrainConfig
 from kdltr.train.engine import start_engine
@@ -165,6 +165,28 @@ def test_a_device_is_obeyed_whatever_the_run_before_had(tmp_path):
     assert start_engine(PretrainConfig(str(tmp_path))).device == usual
     assert start_engine(PretrainConfig(str(tmp_path), device="cpu:0")).device.type == "cpu"
     assert checked_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("asked", "there", "used"), [
+    ("auto", True, "bf16"), ("auto", False, "no"), ("bf16", False, "bf16"), ("no", True, "no")])
+def test_precision_is_what_the_device_has_where_it_is_left_to_it(
+    asked, there, used, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("kdltr.train.engine.multiplies_bf16", lambda device: there)
+    engine = start_engine(PretrainConfig(str(tmp_path), precision=asked, device="cpu"))
+    assert engine.mixed_precision == used
+    assert ("no instructions for it" in caplog.text) == (asked == "bf16")
+
+
+@pytest.mark.parametrize(("known", "there"), [
+    ({"avx2": True, "avx512_bf16": False}, False), ({"avx512_bf16": True}, True),
+    ({"amx_bf16": True}, True), ({"architecture": "arm64", "bf16": True}, True)])
+def test_a_cpu_multiplies_bf16_by_its_instructions(known, there, monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: known)
+    assert multiplies_bf16(torch.device("cpu")) is there
+    monkeypatch.delattr("torch.cpu.get_capabilities")
+    assert not multiplies_bf16(torch.device("cpu"))
+    assert not multiplies_bf16(torch.device("meta"))
 
 
 def test_a_name_that_stands_twice_is_refused_and_one_merged_from_elsewhere_is_not():

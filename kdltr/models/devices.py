@@ -1,4 +1,4 @@
-"""Where a model computes: a device by its name, if this machine has it; the processor's name."""
+"""Where a model computes: devices by name, what they are and what they multiply in."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ def checked_device(name: str | torch.device) -> torch.device:
         raise ValueError(f"expected a device of this machine, found {str(name)!r} "
                          f"({str(error).splitlines()[0]}){nearest(name, known)}") from error
     return made.device
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bfloat16; without them a CPU is many times slower."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    known = getattr(torch.cpu, "get_capabilities", dict)()  # not in every release of PyTorch
+    return any(known.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def cpu_model() -> str:

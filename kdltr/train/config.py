@@ -20,6 +20,7 @@ MISSING = ("error", "left_out")
 HOLD_OUT = ("words", "scenes")
 WORDS_OF_TESTS = ("kept", "left_out")
 METHODS = {"kd-ltr": WEIGHTS} | BASELINES  # the paper's, and others; each its terms' weights
+PRECISION = ("no", "bf16", "auto")
 COMPILE = ("no", "default", "reduce-overhead")  # the last with CUDA graphs, on a GPU
 TEACHER_OUTPUTS = {"fp32": torch.float32, "bf16": torch.bfloat16, "recomputed": None}
 
@@ -80,7 +81,7 @@ class DistillConfig(Settings):
         "missing": MISSING,
         "hold_out": HOLD_OUT,
         "batches": ("shuffled", "by_length"),
-        "precision": ("no", "bf16"),
+        "precision": PRECISION,
         "compile": COMPILE,
         "teacher_outputs": tuple(TEACHER_OUTPUTS),
     }
@@ -130,7 +131,9 @@ class DistillConfig(Settings):
     validate_every: int = 400  # steps
     checkpoint_every: int = 400  # steps
     log_every: int = 10  # steps; the loss is looked at, on the host, this often
-    precision: str = "no"  # float32, PyTorch's TF32 in convolutions on a GPU; or "bf16"
+    # "no": float32, PyTorch's TF32 in convolutions on a GPU; "bf16"; or "auto": bf16 where the
+    # device has instructions for it, else float32. The run records which.
+    precision: str = "no"
     compile: str = "no"  # the student by torch.compile in mode "default", or "reduce-overhead"
     teacher_outputs: str = "fp32"  # kept so, or in "bf16"; "recomputed": not kept
     teacher_budget: float = 8.0  # GB a process on the device; above it they are kept in a file
@@ -195,7 +198,7 @@ class PretrainConfig(Settings):
     """
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
-        "image": ("hr", "lr"), "precision": ("no", "bf16"), "compile": COMPILE,
+        "image": ("hr", "lr"), "precision": PRECISION, "compile": COMPILE,
         "missing": MISSING, "hold_out": HOLD_OUT}
 
     output_dir: str
@@ -225,7 +228,7 @@ class PretrainConfig(Settings):
     validation_words: int = 600
     checkpoint_every: int = 250  # steps
     log_every: int = 50  # steps
-    precision: str = "no"  # or "bf16"
+    precision: str = "no"  # as in `DistillConfig`
     compile: str = "no"  # torch.compile's mode: "default", or "reduce-overhead"
     device: str | None = None
     threads: Threads | None = None

@@ -76,7 +76,7 @@ def distill(
     teacher, student = models or build_models(config)
     check_models(config, teacher, student)
     teacher.requires_grad_(False).eval()
-    settings = config.to_dict()
+    settings = config.to_dict() | {"precision": accelerator.mixed_precision}
     if models:  # what was trained, not what the settings would have built
         settings |= {"teacher": teacher.name, "teacher_weights": None, "student": student.name,
                      "model": {}, "student_model": {}}

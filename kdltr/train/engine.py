@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,10 @@ from torch import Tensor
 
 from kdltr.files import place
 from kdltr.locks import only_writer
-from kdltr.models.devices import checked_device
+from kdltr.models.devices import checked_device, multiplies_bf16
 from kdltr.train.config import Settings
+
+log = logging.getLogger(__name__)
 
 _RANKS = ["RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK"]  # as Accelerate
 
@@ -56,15 +59,17 @@ def start_engine(config: Settings) -> Accelerator:
         torch.set_num_threads(config.threads)
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     if config.device is None:
-        return Accelerator(mixed_precision=config.precision)
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+        return Accelerator(mixed_precision=_mixed_precision(config.precision, kind))
     checked_device(config.device)
     wanted = torch.device(config.device)
+    precision = _mixed_precision(config.precision, wanted.type)
     alone = int(os.environ.get("WORLD_SIZE", 1)) == 1  # else each process has a device of its own
     if wanted.type == "cuda" and alone:
         torch.cuda.set_device(wanted.index or 0)  # whose random state is saved
         os.environ["ACCELERATE_TORCH_DEVICE"] = config.device  # it has no argument for that
     try:
-        accelerator = Accelerator(mixed_precision=config.precision, cpu=wanted.type == "cpu")
+        accelerator = Accelerator(mixed_precision=precision, cpu=wanted.type == "cpu")
     finally:
         os.environ.pop("ACCELERATE_TORCH_DEVICE", None)
     found = accelerator.device
@@ -73,6 +78,15 @@ def start_engine(config: Settings) -> Accelerator:
         raise ValueError(f"device: expected to train on {wanted}, found {found}, for which this "
                          "process was started; leave the setting out")
     return accelerator
+
+
+def _mixed_precision(asked: str, kind: str) -> str:
+    """ "no" or "bf16", of "auto" by the instructions of the device; a slow one is warned of."""
+    there = multiplies_bf16(torch.device(kind))
+    if asked == "bf16" and not there:
+        log.warning("precision 'bf16': this %s has no instructions for it, and takes many times as "
+                    "long as in float32; 'auto' takes what is fast", kind)
+    return {"auto": "bf16" if there else "no"}.get(asked, asked)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

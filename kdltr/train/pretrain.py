@@ -78,7 +78,8 @@ def pretrain(
         _decayed(model, config.weight_decay), config.learning_rate, betas=(0.9, 0.99), fused=True
     )
     model, optimiser = accelerator.prepare(model, optimiser)
-    settings = config.to_dict() | {"source": pictures.source}
+    settings = config.to_dict() | {"precision": accelerator.mixed_precision,
+                                   "source": pictures.source}
     state = RunState(run, settings, model, optimiser)
     step, best = state.load()
     first_step = step

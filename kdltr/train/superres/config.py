@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from kdltr.models import check_model
 from kdltr.settings import Seed, Threads, check_fields, check_names
 from kdltr.superres import list_upscalers
-from kdltr.train.config import HOLD_OUT, MISSING, WORDS_OF_TESTS, Settings, several
+from kdltr.train.config import HOLD_OUT, MISSING, PRECISION, WORDS_OF_TESTS, Settings, several
 from kdltr.train.superres.terms import FROM_READER, OF_PRIORS, TERMS, WEIGHTS
 
 
@@ -18,7 +18,7 @@ class UpscaleConfig(Settings):
     """One training of a network, and of the generator of its text priors where it takes one."""
 
     CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
-        "selection": ("validation", "last"), "precision": ("no", "bf16"), "missing": MISSING,
+        "selection": ("validation", "last"), "precision": PRECISION, "missing": MISSING,
         "hold_out": HOLD_OUT, "words_of_tests": WORDS_OF_TESTS}
 
     output_dir: str
@@ -56,7 +56,7 @@ class UpscaleConfig(Settings):
     validate_every: int = 400  # steps
     checkpoint_every: int = 400  # steps
     log_every: int = 10  # steps; the loss is looked at, on the host, this often
-    precision: str = "no"  # or "bf16"
+    precision: str = "no"  # as in `kdltr.train.DistillConfig`
     device: str | None = None  # None: the GPU if there is one
     threads: Threads | None = None  # CPU threads; part of what makes a run bit-exact
     resume: bool = True

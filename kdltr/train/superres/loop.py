@@ -70,7 +70,8 @@ def train_upscaler(
     training.send(device)
     torch.manual_seed(config.seed + 1 + rank)  # dropout differs from process to process
     material = gather(config)
-    pairs, settings = material.pairs.to(device), config.to_dict() | {"sets": material.sets}
+    pairs = material.pairs.to(device)
+    settings = config.to_dict() | {"precision": accelerator.mixed_precision, "sets": material.sets}
     labels, ends = material.labels.to(device), material.lengths.to(device)
     per_epoch = full_steps(len(pairs), config.batch_size, world)
     if config.steps_per_epoch:
