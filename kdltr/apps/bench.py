@@ -45,7 +45,7 @@ def command(options: Namespace) -> int:
             raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, found {value}")
     for name in options.recognisers:
         check_model(name)
-    given |= {"device": checked_device(options.device).type}
+    given |= {"device": _current(options.device)}
     settings = bench.Settings(**{name: value for name, value in given.items() if value is not None})
     started, rows, failed = time.monotonic(), [], []
     for precision in options.precision:
@@ -78,7 +78,7 @@ def command(options: Namespace) -> int:
 
 def feed(options: Namespace) -> int:
     """A line for rendering, for reading shards in order and at random, and for augmenting."""
-    shards, device = Shards(options.folder), checked_device(options.device).type
+    shards, device = Shards(options.folder), _current(options.device)
     if len(shards) < options.batch_size:
         raise ValueError(f"expected shards of at least a batch of {options.batch_size} pairs, "
                          f"found {len(shards)}; give a smaller --batch-size")
@@ -92,6 +92,14 @@ def feed(options: Namespace) -> int:
     for name, rate in found.items():
         print(f"{rate:12.0f}  {name}", flush=True)
     return 0
+
+
+def _current(name: str) -> str:
+    """The type of a device, "cpu" or "cuda"; of several GPUs it is the one that is meant then."""
+    device = checked_device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device.type
 
 
 def _measurements(

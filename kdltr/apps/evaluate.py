@@ -30,6 +30,9 @@ def command(options: Namespace) -> int:
         reader = load_two_stage(options.upscaler, model).to(model.device)
     for path in options.data:
         pairs = load_for(model, path)
+        if options.bicubic and pairs.lr.shape[2:] == model.image_size:
+            raise ValueError(f"--bicubic enlarges LR images for a teacher; {model.name} reads them "
+                             "as they are, leave it out")
         if options.bicubic:
             reader = UpsampleBicubic(model, pairs.lr.shape[2:])
         scores[path] = evaluate(reader, pairs)

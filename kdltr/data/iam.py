@@ -25,10 +25,9 @@ BLANKS = {
 
 
 class Line(NamedTuple):
-    """What `lines.txt` says of an image: its id, whether its words were found, and the text."""
+    """What `lines.txt` says of an image: its id, and the text."""
 
     name: str
-    segmented: bool
     text: str
 
 
@@ -113,7 +112,7 @@ def _read_lines(file: Path) -> list[Line]:
         if len(cells) != FIELDS or cells[1] not in ("ok", "err") or cells[0].count("-") != 2:
             raise DataError(f"{file}, line {number}: expected an id, ok or err, six numbers and "
                             f"the text, found {line[:80]!r}; get the file again")
-        found.append(Line(cells[0], cells[1] == "ok", cells[-1]))
+        found.append(Line(cells[0], cells[-1]))
     if not found:
         raise DataError(f"{file}: expected lines, found none; get the file again")
     return found

@@ -16,6 +16,7 @@ import torch
 
 from kdltr.charset import MAX_LENGTH, Charset, fold, frames_needed
 from kdltr.data.images import resize
+from kdltr.data.lines import placed
 from kdltr.data.opening import open_pairs, open_words
 from kdltr.data.records import DataError, RecordError, Word
 from kdltr.data.shards import Shards
@@ -70,6 +71,7 @@ def load_pairs(
     device: str | torch.device = "cpu",
     on_error: str = "raise",
     threads: int | None = None,
+    lines: bool = False,
 ) -> WordPairs:
     """Decode and resize (Pillow bicubic on uint8 RGB) every pair at `paths`, in their order.
 
@@ -81,6 +83,8 @@ def load_pairs(
         device: where the uint8 tensors go.
         on_error: "raise" stops at a damaged record, "skip" leaves it out, counts and logs it.
         threads: decoding threads, one a core if None; the result does not depend on it.
+        lines: place the images on white canvases (`kdltr.data.lines.placed`), as recognisers of
+            lines have them, in place of resizing them; a `Word`'s canvas is what is shrunk.
 
     Raises:
         DataError: a path that is no data set, shards of other sizes, or no record left.
@@ -107,9 +111,14 @@ def load_pairs(
                 raise
             results[row] = error
             return
-        sharp, small = (record.image, record.image) if isinstance(record, Word) else record[:2]
-        hr[row] = resize(sharp, hr_size).transpose(2, 0, 1)
-        lr[row] = resize(small, lr_size).transpose(2, 0, 1)
+        sharp, small = (record.image, None) if isinstance(record, Word) else record[:2]
+        fit = placed if lines else resize
+        large = fit(sharp, hr_size)
+        if small is not None:
+            small = fit(small, lr_size)
+        else:
+            small = resize(large if lines else sharp, lr_size)
+        hr[row], lr[row] = large.transpose(2, 0, 1), small.transpose(2, 0, 1)
         results[row] = record.label
 
     encoded, start = [], 0

@@ -80,14 +80,17 @@ def read_manifest(file: str | os.PathLike | None = None) -> dict[str, Entry]:
         file: the manifest; the one in `DATA` if None, or the shipped one if there is none.
 
     Raises:
-        DataError: an unknown key or kind in it.
+        DataError: it is no manifest of kdltr, or has an unknown key or kind.
     """
     if file is None:
         own = DATA / "manifest.yaml"
         file = own if own.is_file() else shipped("manifest.yaml")
     known = {field.name for field in fields(Entry)}
-    entries = {}
-    for name, values in yaml.safe_load(Path(file).read_text(encoding="utf-8"))["entries"].items():
+    entries, content = {}, yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not isinstance(content.get("entries"), dict):
+        raise DataError(f"{file}: expected kdltr's manifest, with entries, found another file of "
+                        "that name; work in another folder, or set KDLTR_ROOT to one")
+    for name, values in content["entries"].items():
         unknown = set(values) - known
         if unknown or values.get("kind") not in (*_LAYOUTS, "checkpoint"):
             raise DataError(f"{file}, entry {name!r}: expected the keys {sorted(known)} and kind "
@@ -209,7 +212,10 @@ def _count(entry: Entry, path: Path) -> int:
 def _compare_labels(entry: Entry, path: Path) -> None:
     """Warn if the labels are not those that the manifest knows: another order, or mended ones."""
     dataset = _LAYOUTS[entry.kind](path)
-    found = label_hash(dataset.label(index) for index in range(len(dataset)))
+    try:
+        found = label_hash(dataset.label(index) for index in range(len(dataset)))
+    except DataError as error:
+        raise ManifestError(f"{entry.name}: {error} (source: {entry.source})", "damaged") from error
     if entry.labels and found != entry.labels:
         log.warning("%s: expected labels with sha256 %s, found %s: as many, but others or in "
                     "another order; accuracies may not be comparable", entry.name, entry.labels,

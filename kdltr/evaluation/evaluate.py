@@ -94,15 +94,15 @@ def evaluate(
 def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
     """The words of a data set in the size that `model` reads: its LR images where they fit.
 
-    LR images of lines keep the size that they are stored in.
+    Lines are placed on a canvas of that size; LR images of lines keep the one they are stored in.
     """
     data, size, lr_size = open_data(path), tuple(model.image_size), (16, 64)
+    hr_size = (32, 128)
     if model.lines and len(data) and isinstance(pair := data[0], Pair):
         hr_size, lr_size = pair.hr.shape[:2], pair.lr.shape[:2]
-    else:
-        hr_size = (32, 128)
-        lr_size = tuple(side // 2 for side in size) if model.lines else lr_size
-    return load_pairs([data], hr_size if size == lr_size else size, lr_size)
+    elif model.lines:
+        lr_size = tuple(side // 2 for side in size)
+    return load_pairs([data], hr_size if size == lr_size else size, lr_size, lines=model.lines)
 
 
 def upsample_bicubic(images: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -136,6 +136,10 @@ class UpsampleBicubic(Recogniser):
         self.without_gradient = tuple(f"teacher.{part}" for part in teacher.without_gradient)
         self.image_size = tuple(image_size or (side // 2 for side in teacher.image_size))
         self.train(teacher.training)
+
+    def load(self, checkpoint: str | os.PathLike) -> None:
+        """The teacher's weights, which are all it has."""
+        self.teacher.load(checkpoint)
 
     def for_reading(self) -> Recogniser:
         """The same of the teacher's."""

@@ -27,7 +27,8 @@ class Recogniser(nn.Module):
         name: its name in the registry.
         charset: what it reads.
         image_size: (H, W) in pixels.
-        semantic_width: E of ``ModelOutput.semantic``; the contrastive projector needs it.
+        semantic_width: E of ``ModelOutput.semantic``, which the contrastive projector needs; None
+            where there is none.
         longest: characters at most of what it reads.
         lines: it reads lines of several words, by which its errors are counted.
         steps: T of its training targets, None if that is the batch's longest word + 1.
@@ -40,7 +41,7 @@ class Recogniser(nn.Module):
     name: str
     charset: Charset
     image_size: tuple[int, int]
-    semantic_width: int
+    semantic_width: int | None = None
     longest: int = MAX_LENGTH
     lines: bool = False
     steps: int | None = None

@@ -19,6 +19,7 @@ from torch import Tensor
 from kdltr.charset import Charset
 from kdltr.checkpoint import CheckpointError
 from kdltr.extras import optional
+from kdltr.files import place
 
 onnx = optional("onnx", "ppocr")
 
@@ -72,7 +73,8 @@ def read_onnx(
         CheckpointError: no such file, or it is of another architecture.
         MissingExtra: onnx is not installed.
     """
-    if not Path(path).is_file():
+    path = place(path)
+    if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
     model = onnx.load(path)
     metadata = {entry.key: entry.value for entry in model.metadata_props}

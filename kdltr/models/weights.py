@@ -31,7 +31,8 @@ def load_recogniser(
         device: where it goes.
 
     Raises:
-        ValueError: an unknown model, or weights that name none where none is given.
+        ValueError: an unknown model, weights that name none where none is given, or an ONNX file
+            for another device than the CPU.
         CheckpointError: the file is missing, damaged, no weights, or of another model.
     """
     if model is not None:
@@ -42,6 +43,9 @@ def load_recogniser(
     if not file.is_file() and str(weights) in list_weights():
         file = WEIGHTS / f"{weights}.safetensors"
     if model is None and file.is_file() and is_onnx(file):
+        if torch.device(device).type != "cpu":
+            raise ValueError(f"expected cpu for an ONNX file, which is read there, found {device}; "
+                             "leave the device out")
         return OnnxReader(file).eval()
     metadata = read_metadata(file)
     name = model or metadata.get("model")

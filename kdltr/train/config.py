@@ -157,9 +157,9 @@ class DistillConfig(Settings):
         self._above_0("minutes", "checkpoint_minutes")
         self._check_shares()
         self._check_losses()
-        if self.student_weights and self.start == "random":
-            raise ValueError("start='random' starts from no weights, found student_weights too; "
-                             "leave one of them out")
+        if self.student_weights and self.start != "published":
+            raise ValueError(f"start={self.start!r} says how a student without weights of its own "
+                             "starts, found student_weights too; leave one of them out")
         if self.selection == "validation" and not self.validation:
             raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
         if self.selection == "published" and not self.selection_data:
@@ -171,6 +171,11 @@ class DistillConfig(Settings):
             object.__setattr__(self, "weights", dict(METHODS[self.method]))
         check_names(known, self.weights, "weights: unknown loss term")
         LossSettings.from_dict(self.losses)
+        own = [name for name in ("path_score", "ctc_targets")
+               if getattr(self, name) != getattr(DistillConfig, name)]
+        if own and self.method != "kd-ltr":
+            raise ValueError(f"{own[0]} is a setting of the paper's soft logits, which method "
+                             f"{self.method!r} does not have; leave one of the two out")
         if own := [name for name in ("path_score", "ctc_targets") if name in self.losses]:
             raise ValueError(f"losses: {own[0]} is a setting of its own; give it beside losses")
         if self.losses and self.method != "kd-ltr":
@@ -233,6 +238,7 @@ class PretrainConfig(Settings):
     device: str | None = None
     threads: Threads | None = None
     resume: bool = True
+    allow_other_threads: bool = False  # resume under another number of threads all the same
     minutes: float | None = None  # stop, resumably, after so long
     checkpoint_minutes: float | None = None  # save by the clock too, this often
 

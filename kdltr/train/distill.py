@@ -27,7 +27,7 @@ from kdltr.train.config import DistillConfig
 from kdltr.train.engine import alone, sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.material import LRImages, gather, mixture
-from kdltr.train.models import Distillation, build_criterion, build_models, check_models
+from kdltr.train.models import Distillation, build_criterion, build_models, check_models, network_of
 from kdltr.train.result import RunResult
 from kdltr.train.selection import Selector
 from kdltr.train.state import RunState, will_resume
@@ -112,7 +112,7 @@ def distill(
     state = RunState(run, settings, distillation, optimiser, world)
     step, best = state.load(rank)
     first_step = step
-    selector = Selector(config, run, material.held_out, step, best, main)
+    selector = Selector(config, run, student.image_size, material.held_out, step, best, main)
     teaching = None
     distils = any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy")
     if distils and step < last_step:
@@ -174,7 +174,7 @@ def distill(
             save_now, stop = clock()
             ending = step == last_step or stop
             saving = step % config.checkpoint_every == 0 or save_now or ending
-            selecting = selector.due(step) or ending
+            selecting = selector.due(step) or step == last_step  # a stop changes no choice
             if step % config.log_every == 0 or saving or selecting:
                 seconds = time.monotonic() - started
                 pace = (step - first_step) * batches * config.batch_size / seconds
@@ -190,14 +190,15 @@ def distill(
                 selector.consider(student, step)
                 wrapped.train()
             if saving:
+                metrics.save()  # first: a resumed run leaves out what is too much, and adds nothing
                 state.save(step, selector.best, main)
-                metrics.save()
         if stop:
             break
 
     metrics.close()
     if main:
-        save_weights(student, run / "last.safetensors", {"model": student.name, "step": step})
+        read = network_of(student)
+        save_weights(read, run / "last.safetensors", {"model": read.name, "step": step})
     accelerator.wait_for_everyone()
     (selector.best,) = broadcast_object_list([selector.best])  # only the main process selects
     return RunResult.of(run, selector.weights, range(first_step, step), last_step,

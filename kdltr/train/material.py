@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from kdltr.data.opening import open_data, open_pairs, open_words
 from kdltr.data.records import Pair
 from kdltr.data.scenes import scenes, split_scenes
 from kdltr.data.separation import training_sets, words_of_tests
+from kdltr.files import place
 from kdltr.generator.fitted_camera import FittedCamera
 from kdltr.models import Recogniser
 from kdltr.train.config import PARTS, DistillConfig, PretrainConfig
@@ -58,7 +58,7 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
              for part in PARTS}
     sets = [one for part in parts.values() for one in part]
     found = training_sets([one.path for one in sets])
-    pairs = load_pairs(sets, teacher.image_size, student.image_size)
+    pairs = load_pairs(sets, teacher.image_size, student.image_size, lines=teacher.lines)
     counts = torch.tensor([sum(map(len, part)) for part in parts.values()])
     part = torch.arange(len(PARTS)).repeat_interleave(counts)  # of each word
     left = torch.arange(len(pairs))
@@ -91,12 +91,13 @@ def stored_words(
     is any of all.
 
     Raises:
+        ValueError: nothing can be held out of them, and nothing is generated beside them.
         kdltr.data.DataError: missing or damaged data, or a test set.
     """
     paths = there(config.words, config.missing)
     sets = sorted(map(open_data, paths), key=lambda one: not isinstance(one[0], Pair))
     found = training_sets([one.path for one in sets])
-    pairs = load_pairs(sets, model.image_size, model.image_size)
+    pairs = load_pairs(sets, model.image_size, model.image_size, lines=model.lines)
     paired = sum(len(one) for one in sets if isinstance(one[0], Pair))  # they come first
     left = apart_from_tests(sets, found)
     kept, words, _ = select_labels([pairs.words[i] for i in left], model.charset, "filtered",
@@ -107,6 +108,9 @@ def stored_words(
     train = held_out = torch.arange(0)
     if n:
         train, held_out = split_held_out(pairs.subset(range(paired)), chosen[:n], *held)
+    elif config.words_share == 1:
+        raise ValueError("hold_out='scenes' holds nothing out of single words, and words_share=1 "
+                         "leaves no generated ones to choose the weights by; set hold_out='words'")
     train = torch.cat([train, torch.arange(n, len(chosen))])
     pairs = WordPairs(pairs.hr[chosen], pairs.lr[chosen], words)
     return pairs.subset(train), pairs.subset(held_out), found
@@ -129,7 +133,7 @@ def split_held_out(
 
 def there(paths: Sequence[str], missing: str) -> list[str]:
     """The sets to take: all of them, or with missing="left_out" those that are there."""
-    found = [path for path in paths if missing == "error" or Path(path).exists()]
+    found = [path for path in paths if missing == "error" or place(path).exists()]
     if absent := [path for path in paths if path not in found]:
         log.warning("not there, and left out: %s; data/README.md says where data come from",
                     ", ".join(absent))

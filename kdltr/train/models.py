@@ -80,6 +80,11 @@ def build_models(config: DistillConfig) -> tuple[Recogniser, Recogniser]:
     return teacher, student
 
 
+def network_of(student: Recogniser) -> Recogniser:
+    """What is saved of a student: of one that enlarges its images the network that reads them."""
+    return student.teacher if isinstance(student, UpsampleBicubic) else student
+
+
 def build_criterion(config: DistillConfig, student: nn.Module) -> WeightedSum:
     """The criterion of the settings' method, for this student."""
     if config.method == "kd-ltr":
@@ -110,6 +115,14 @@ def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) 
             f"teacher and student must read alike, found decoding {teacher.decoding!r} of "
             f"{teacher.frames} frames and {student.decoding!r} of {student.frames}"
         )
+    if student.steps and student.longest >= student.steps:
+        raise ValueError(f"{student.name} learns words of {student.longest} characters (longest) "
+                         f"in {student.steps} steps, of which one is the end; give it a longest of "
+                         f"at most {student.steps - 1}")
+    other, one = ("path_score", "ctc_targets")[:: 1 if student.decoding == "ctc" else -1]
+    if getattr(config, other) != getattr(DistillConfig, other):
+        raise ValueError(f"{other} has no effect on {student.name}, whose decoding is "
+                         f"{student.decoding!r}; {one} has, leave {other} out")
     if student.decoding == "ctc":
         if student.frames is None:
             raise ValueError(f"{student.name} reads by CTC: give it an attribute frames, the T of "

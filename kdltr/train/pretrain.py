@@ -132,17 +132,18 @@ def pretrain(
                      (config.steps - step) * config.batch_size / pace / 60)
             if on_log:
                 on_log(row)
-        if step % config.validate_every == 0 or ending:
+        if step % config.validate_every == 0 or step == config.steps:  # a stop changes no choice
             best = _validate(model, held_out, step, best, run, validation)
         if step % config.checkpoint_every == 0 or save_now or ending:
+            metrics.save()  # first: a resumed run leaves out what is too much, and adds nothing
             state.save(step, best)
-            metrics.save()
         if ending:
             break
 
     metrics.close()
     save_weights(model, run / "last.safetensors", {"model": config.model, "step": step})
-    return RunResult.of(run, run / "best.safetensors", range(first_step, step), config.steps,
+    weights = run / ("best.safetensors" if best else "last.safetensors")
+    return RunResult.of(run, weights, range(first_step, step), config.steps,
                         config.batch_size, best, {}, time.monotonic() - started, settings)
 
 

@@ -20,6 +20,7 @@ from kdltr.evaluation.scores import Scores
 from kdltr.models.base import Recogniser
 from kdltr.train.config import DistillConfig
 from kdltr.train.history import History
+from kdltr.train.models import network_of
 
 log = logging.getLogger(__name__)
 
@@ -86,24 +87,23 @@ class Selector(Selection):
     """Of a distillation: by what the student reads.
 
     Args:
-        held_out: words to choose by, unless others are named.
+        size: (H, W) of the student's images.
+        held_out: words to choose by, unless others are named, which are read at once: a wrong path
+            is better found before the training than after hours of it.
         state: see `Selection`.
     """
 
-    def __init__(self, config: DistillConfig, run: Path, held_out: WordPairs, *state: Any) -> None:
+    def __init__(
+        self, config: DistillConfig, run: Path, size: tuple[int, int], held_out: WordPairs,
+        *state: Any,
+    ) -> None:
         super().__init__(config, run, *state)
-        self._held_out = held_out
-        self._sets: list[WordPairs] | None = None
+        self._sets = [held_out]
+        if config.selection == "published":
+            self._sets = [load_pairs(path, lr_size=size) for path in config.selection_data]
 
     def judge(self, student: Recogniser, step: int) -> dict[str, float]:
         """How many words it reads."""
-        if self._sets is None:
-            sizes = {"lr_size": student.image_size}
-            self._sets = (
-                [load_pairs(path, **sizes) for path in self.config.selection_data]
-                if self.config.selection == "published"
-                else [self._held_out]
-            )
         scores = [evaluate(student, pairs) for pairs in self._sets]
         # Published: the unweighted sum over the test sets of accuracies rounded to 4 digits.
         score = sum(round(chosen_by(student, one), 4) for one in scores)
@@ -113,4 +113,5 @@ class Selector(Selection):
 
     def keep(self, student: Recogniser, path: Path) -> None:
         """See `Selection.keep`."""
-        save_weights(student, path, {"model": student.name} | self.best)
+        read = network_of(student)
+        save_weights(read, path, {"model": read.name} | self.best)

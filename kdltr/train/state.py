@@ -144,6 +144,8 @@ def _plain(value: Any, name: str) -> Any:
         return len(value) if isinstance(value, list | tuple) else bool(value)
     if name == "sets":
         return list((value or {}).values())
+    if name == "source":
+        return value and value | {"sets": _plain(value.get("sets"), "sets")}
     if name == "selection_data":
         return [Path(path).name for path in value or ()]
     return list(value) if isinstance(value, tuple) else value

@@ -174,6 +174,7 @@ def _choose_state(item: Run, plan: Plan, root: Path) -> None:
     """
     note, aside_note = _note(item, plan, root), _note(item, plan, root, "superseded")
     known, returns = _key_in(note), _key_in(aside_note) == item.state_key
+    moved = False
     for folder in (root / path for path in item.state):
         if known is None or (not folder.exists() and not returns):
             continue
@@ -183,6 +184,7 @@ def _choose_state(item: Run, plan: Plan, root: Path) -> None:
             os.replace(aside, earlier)
         if folder.exists():
             os.replace(folder, aside)
+            moved = True
             logger.warning(
                 "%s: its code, parameters or inputs have changed; the state made "
                 "before is kept in %s",
@@ -193,7 +195,7 @@ def _choose_state(item: Run, plan: Plan, root: Path) -> None:
             os.replace(earlier, folder)
             logger.warning("%s: goes on from the state it had with these", item.name)
         shutil.rmtree(earlier, ignore_errors=True)
-    if known is not None:
+    if moved:  # else what lies aside, if anything, is still what it was
         write_text(aside_note, known + "\n")
     write_text(note, item.state_key + "\n")
 

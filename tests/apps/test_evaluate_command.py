@@ -54,6 +54,11 @@ def test_student_teacher_and_what_enlarges_are_counted_as_the_library_does(words
     assert list(said) == list(evaluate(enlarged, pairs).predictions["reading"])
 
 
+def test_a_student_is_not_enlarged_for(words, capsys):
+    assert main(["evaluate", "parseq_nano_ltr", str(words / "pairs"), "--bicubic"]) == 2
+    assert "parseq_nano_ltr reads them as they are" in capsys.readouterr().err
+
+
 def test_several_sets_have_an_average_and_every_reading_can_be_kept(words, capsys, tmp_path):
     lmdb_to_folder(words / "pairs", tmp_path / "folder")
     sets = [str(tmp_path / "folder"), str(words / "words")]

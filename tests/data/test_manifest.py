@@ -12,6 +12,7 @@ from kdltr.data import lmdb as stores
 from kdltr.data import manifest
 from kdltr.data.hashes import label_hash
 from kdltr.data.manifest import DATA, Entry, ManifestError, locate, read_manifest, verify
+from kdltr.data.records import DataError
 from kdltr.models import rapidocr
 
 
@@ -128,6 +129,19 @@ def test_damaged_data(toy):
     with pytest.raises(ManifestError, match=r"toy/train1: .*data\.mdb") as caught:
         verify("toy/train1", toy)
     assert caught.value.state == "damaged"
+
+
+def test_a_damaged_label_is_a_row_of_the_table(toy):
+    with stores.lmdb.open(str(toy / "train1")) as environment, environment.begin(write=True) as one:
+        one.put(b"label-000000002", b"\xff\xfe")
+    assert [row["state"] for row in manifest.table(toy, ["toy/train1"])] == ["damaged"]
+
+
+@pytest.mark.parametrize("text", ["name: other\n", "- one\n", "", "entries: [a]\n"])
+def test_another_manifest_is_none_of_kdltr(text, tmp_path):
+    (tmp_path / "manifest.yaml").write_text(text)
+    with pytest.raises(DataError, match="expected kdltr's manifest, with entries"):
+        read_manifest(tmp_path / "manifest.yaml")
 
 
 def test_other_file_than_its_name_says(toy):

@@ -9,6 +9,7 @@ from kdltr import create_model
 from kdltr.apps.command import main
 from kdltr.checkpoint import CheckpointError, save_weights
 from kdltr.data.images import encode_png
+from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.generator.synthetic import arrays, write_textzoom_like
 from kdltr.models.onnx import export
 from kdltr.models.onnx_reader import OnnxReader, quantise
@@ -44,6 +45,9 @@ def test_a_file_reads_as_its_model_does(student, images):
     assert [word.text for word in found] == [word.text for word in expected]
     assert np.allclose([word.confidence for word in found],
                        [word.confidence for word in expected], rtol=1e-4)
+    assert UpsampleBicubic(reader).image_size == (8, 32)  # whatever it is good for
+    with pytest.raises(ValueError, match="expected cpu for an ONNX file"):
+        load_recogniser(path, device="cuda")
 
 
 def test_eight_bits_are_smaller_and_near(student, images, tmp_path):

@@ -127,6 +127,20 @@ def test_stopped_by_the_clock_and_resumed_gives_the_same_bits(toy, tmp_path):
     assert (result.steps, result.finished) == (27, True)
     distill(config(toy, tmp_path / "whole", model=sizes))
     same(weights(tmp_path / "parts"), weights(tmp_path / "whole"))
+    # A stop is no occasion to choose.
+    assert rows(tmp_path / "parts", "validation.csv") == rows(tmp_path / "whole", "validation.csv")
+
+
+def test_what_a_state_has_seen_is_in_the_table_too(toy, tmp_path, monkeypatch):
+    def killed(self, step, *rest):
+        save(self, step, *rest)
+        raise KeyboardInterrupt
+
+    save = RunState.save
+    monkeypatch.setattr(RunState, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        distill(config(toy, tmp_path))
+    assert [row["step"] for row in rows(tmp_path)] == ["2", "4"]  # saved at 4
 
 
 def test_the_clock_saves_between_the_steps_that_are_to_save(toy, tmp_path, monkeypatch):
@@ -353,6 +367,18 @@ def test_bad_settings_and_data(toy, tmp_path):
         config(toy, tmp_path, batch_size=0)
     with pytest.raises(ValueError, match="selection_data"):
         config(toy, tmp_path, selection="published")
+    with pytest.raises(ValueError, match="path_score is a setting of the paper's soft logits"):
+        config(toy, tmp_path, method="dld", path_score="log_normalised")
+    with pytest.raises(ValueError, match="'fitted' says how a student without weights"):
+        config(toy, tmp_path, start="fitted", student_weights="some.safetensors")
+    with pytest.raises(ValueError, match="ctc_targets has no effect on parseq_nano_ltr"):
+        distill(config(toy, tmp_path, ctc_targets="collapsed_paths"))
+
+
+def test_what_chooses_is_looked_at_before_the_first_step(toy, tmp_path):
+    with pytest.raises(DataError, match="nowhere"):
+        distill(config(toy, tmp_path, selection="published", selection_data=("nowhere",)))
+    assert not (tmp_path / "state.pt").exists() and not (tmp_path / "metrics.csv").exists()
 
 
 def test_published_selection_sums_rounded_accuracies(toy, tmp_path):

@@ -124,6 +124,15 @@ def test_a_share_of_every_batch_is_stored_words(photographs):
     assert torch.equal(whole[0][0][3:], torch.stack([own[word] for word in whole[0][1][3:]]))
 
 
+def test_single_words_alone_need_a_choice_of_what_is_held_out(photographs):
+    words = photographs[:1]
+    with pytest.raises(ValueError, match="set hold_out='words'"):
+        Pictures(config(words=words, words_share=1.0), MODELS[HR])
+    pictures = Pictures(config(words=words, words_share=1.0, hold_out="words", validation=0.3),
+                        MODELS[HR])
+    assert len(pictures.held_out()) == 2 and len(pictures.stored) == 6
+
+
 def test_stored_words_may_be_no_test_set(photographs, tmp_path):
     test = tmp_path / "test" / "words"
     test.parent.mkdir()

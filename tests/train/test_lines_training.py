@@ -1,18 +1,23 @@
 """Trainings take lines: labels over 25 characters, a student of its own scale, chosen by CER."""
 
+import shutil
+
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from kdltr.checkpoint import read_weights, save_weights
-from kdltr.data.lines import SEPARATOR
+from kdltr.data.folder import write_folder
+from kdltr.data.lines import SEPARATOR, placed
 from kdltr.data.lmdb import PairedWords
-from kdltr.evaluation.evaluate import score
+from kdltr.data.records import Word
+from kdltr.evaluation.evaluate import images_for, load_for, score
 from kdltr.generator.lines import GeneratedLines, write_lines, write_small
 from kdltr.models import create_model
-from kdltr.train import DistillConfig, PretrainConfig, distill, pretrain
+from kdltr.train import DistillConfig, PretrainConfig, ResumeError, distill, pretrain
 from kdltr.train.feed import Pictures
-from kdltr.train.material import gather
+from kdltr.train.material import gather, stored_words
 from kdltr.train.models import build_models
 from kdltr.train.selection import chosen_by
 from tests.train.test_distill import same, stop_after, weights
@@ -69,6 +74,30 @@ def test_a_resumed_teacher_ends_as_an_uninterrupted_one(written, tmp_path):
     assert pretrain(pretraining(written, tmp_path / "parts", checkpoint_minutes=1e-9)).finished
     one, other = (read_weights(tmp_path / run / "last.safetensors") for run in ("whole", "parts"))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_teacher_goes_on_where_its_data_were_moved_to(written, tmp_path):
+    pretrain(pretraining(written, tmp_path / "run", minutes=1e-6))
+    shutil.copytree(written / "sharp", tmp_path / "moved")
+    moved = {"words": str(tmp_path / "moved")}
+    assert pretrain(pretraining(written, tmp_path / "run", **moved)).finished
+    write_lines(tmp_path / "others", GeneratedLines("train", 12, 2), (48, 512))
+    with pytest.raises(ResumeError, match="source was"):
+        pretrain(pretraining(written, tmp_path / "run", words=str(tmp_path / "others")))
+
+
+def test_lines_are_placed_on_their_canvas_and_never_stretched(tmp_path):
+    rng = np.random.default_rng(4)
+    image = rng.integers(0, 255, (40, 180, 3), dtype=np.uint8)
+    write_folder(tmp_path / "mine", [Word(image, "a|line")])
+    teacher, student = (create_model(name, **TOY) for name in ("dan_nano", "dan_nano_ltr"))
+    for model in (teacher, student):  # as `kdltr read` shows it to either
+        pairs = load_for(model, tmp_path / "mine")
+        seen = images_for(model, pairs)[0].permute(1, 2, 0).numpy()
+        assert np.array_equal(seen, placed(image, model.image_size))
+    stored, *_ = stored_words(pretraining(tmp_path, tmp_path, words=str(
+        tmp_path / "mine"), words_share=0.5, hold_out="words", validation=0.0), teacher)
+    assert np.array_equal(stored.hr[0].permute(1, 2, 0).numpy(), placed(image, (48, 512)))
 
 
 def test_a_student_of_its_own_scale_learns_whole_lines(written, tmp_path):

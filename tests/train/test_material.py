@@ -75,6 +75,12 @@ def test_sets_that_are_missing_are_an_error_or_named_and_left_out(parts, tmp_pat
     assert distill(settings).steps == 4
 
 
+def test_a_set_at_home_is_there(parts, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(Path(parts["words"]).parent))
+    asked = parts | {"words": "~/words"}
+    assert material_of(config(asked, tmp_path, missing="left_out")).sizes["words"] == 5
+
+
 def test_a_share_of_each_part_is_taken_anew(parts, tmp_path):
     material = material_of(config(parts, tmp_path))
     pairs, sizes = material.pairs, material.sizes

@@ -10,6 +10,7 @@ from kdltr.evaluation.evaluate import UpsampleBicubic, evaluate
 from kdltr.losses import WEIGHTS
 from kdltr.losses.baselines import BASELINES
 from kdltr.models import create_model
+from kdltr.models.weights import load_recogniser
 from kdltr.train import DistillConfig, ResumeError, distill
 from kdltr.train.models import build_models
 from tests.train.conftest import ABINET_SIZES
@@ -119,6 +120,9 @@ def test_an_upsampled_student_starts_as_bicubic_and_its_weights_load(toy, tmp_pa
     _, trained = build_models(settings)
     trained.load(result.weights)
     assert trained.read(images) != student.read(images)
+    alone = load_recogniser(result.weights)  # it is the teacher's network
+    assert alone.name == teacher.name
+    assert UpsampleBicubic(alone, student.image_size).read(images) == trained.read(images)
     assert evaluate(trained, str(toy.data)).n == 40
 
 

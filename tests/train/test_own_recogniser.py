@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from kdltr import ALNUM36, ModelOutput, Recogniser
 from kdltr.checkpoint import load_weights, read_state
+from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.losses import WEIGHTS
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, ResumeError, distill
@@ -128,6 +129,20 @@ def test_its_weights_load_into_a_new_one_and_read_the_same(finished):
     assert loaded.read(images) != finished.student.read(images)  # confidences too
     load_weights(loaded, finished.result.weights)
     assert loaded.read(images) == finished.student.read(images)
+
+
+def test_a_word_must_fit_into_its_steps(toy, tmp_path):
+    teacher, student = crnns()
+    student.steps = 20  # a word of 25 characters would lose its end
+    with pytest.raises(ValueError, match="words of 25 characters .* a longest of at most 19"):
+        distill(config(toy, tmp_path), (teacher, student))
+
+
+def test_one_without_vectors_of_characters_is_enlarged_for_too():
+    class Plain(Frames):
+        semantic_width = Recogniser.semantic_width
+
+    assert UpsampleBicubic(Plain("plain", (32, 128), 2)).semantic_width is None
 
 
 def test_the_projector_has_its_width(finished):

@@ -56,6 +56,19 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(tmp_path):
     assert pretrain(config(tmp_path / "parts", checkpoint_minutes=1e-9)).finished
     whole, parts = (read_weights(tmp_path / run / "last.safetensors") for run in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    judged = [(tmp_path / run / "validation.csv").read_text() for run in ("whole", "parts")]
+    assert judged[0] == judged[1]  # a stop is no occasion to choose
+
+
+def test_a_run_stopped_before_its_first_validation_has_weights_and_goes_on_with_other_threads(
+    tmp_path
+):
+    stopped = pretrain(config(tmp_path, minutes=1e-6))
+    assert stopped.weights.name == "last.safetensors" and stopped.weights.is_file()
+    with pytest.raises(ResumeError, match="allow_other_threads=True"):
+        pretrain(config(tmp_path, threads=2))
+    result = pretrain(config(tmp_path, threads=2, allow_other_threads=True))
+    assert result.finished and result.weights.name == "best.safetensors"
 
 
 def test_matrn_starts_from_the_vision_and_language_of_an_abinet(tmp_path, caplog):

@@ -246,6 +246,8 @@ def test_in_bf16_the_networks_alone_are(toy, network):
     ({"weights": {"images": 1.0}}, "unknown term 'images'; did you mean 'image'"),
     ({"selection": "published"}, "selection: unknown 'published'"),
     ({"validation": 0.0}, "needs validation > 0"),
+    ({"network": "stt", "weights": {"mse": 1.0, "attention": 1.0, "consistency": 1.0}},
+     "consistency turns the images"),
     ({"judge": "crnm"}, "did you mean 'crnn'"),
     ({"judge": "crnn"}, "give judge_weights"),
     ({"batch_size": 0}, "batch_size must be at least 1"),

@@ -254,6 +254,11 @@ def test_one_earlier_state_is_kept_and_comes_back_with_its_parameters(project):
     choose(3)
     assert not state.exists() and (aside / "of").read_text() == "2"
     assert {path.name for path in state.parent.glob("count*")} == {"count.superseded"}
+    choose(4)  # nothing was made with 3: what lies aside is still of 2
+    choose(3)
+    assert not state.exists()
+    choose(2)
+    assert (state / "of").read_text() == "2" and not aside.exists()
 
 
 def test_a_snakemake_that_works_here_keeps_its_locks(project):

@@ -12,7 +12,7 @@ import torch
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import evaluate
 from kdltr.evaluation.quality import image_quality
-from kdltr.models import Recogniser, create_model
+from kdltr.models import create_model
 from kdltr.superres import TwoStage, save_upscaler
 from kdltr.superres.two_stage import upscaled
 from kdltr.train.selection import Selection
@@ -33,7 +33,10 @@ class Choice(Selection):
     def __init__(self, config: UpscaleConfig, run: Path, held_out: WordPairs, *state: Any) -> None:
         super().__init__(config, run, *state)
         self.held_out = held_out
-        self.reader: Recogniser | None = None
+        if config.judge:
+            with torch.random.fork_rng([]):
+                reader = create_model(config.judge, config.judge_weights)
+            self.reader = reader.to(held_out.hr.device)
 
     def judge(self, training: Upscaling, step: int) -> dict[str, float]:
         """How near its images are, and how they are read."""
@@ -42,10 +45,6 @@ class Choice(Selection):
         quality = image_quality(lambda images: upscaled(images, *parts), self.held_out)
         score = quality.psnr
         if self.config.judge:
-            if self.reader is None:
-                with torch.random.fork_rng([]):  # a resumed run does this once more
-                    reader = create_model(self.config.judge, self.config.judge_weights)
-                self.reader = reader.to(self.held_out.hr.device)
             score = evaluate(TwoStage(parts[0], self.reader, parts[1]), self.held_out).accuracy
         log.info("step %d: score %.4f on held-out words", step, score)
         return {"n": len(self.held_out), **quality._asdict(), "score": score}

@@ -92,6 +92,9 @@ class UpscaleConfig(Settings):
             if term in OF_PRIORS and term not in WEIGHTS[self.family]:
                 raise ValueError(f"{self.network} has no term {term!r}: it takes no text prior, or "
                                  "has no language model; leave it out")
+        if given.get("consistency") and any(given.get(term) for term in FROM_READER):
+            raise ValueError("consistency turns the images, and the reader of attention and "
+                             "content looks at upright ones; leave one of the two out")
         if not any(given.values()):
             raise ValueError("weights must have a term above 0, found none; leave weights out for "
                              "the published ones")

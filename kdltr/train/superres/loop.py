@@ -143,8 +143,8 @@ def train_upscaler(
                 choice.consider(training, step)
                 wrapped.train()
             if saving:
+                metrics.save()  # first: a resumed run leaves out what is too much, and adds nothing
                 state.save(step, choice.best, main)
-                metrics.save()
 
     metrics.close()
     if main:
