@@ -55,7 +55,7 @@ quick: $(STAMP)  ## one recogniser, start to finish: words, two students, table,
 small: $(STAMP)  ## all three recognisers in small: benchmarks, costs, examples, handwriting too
 	@$(BIN)/kdltr run small --cores $(CORES) -- $(SNAKEMAKE)
 
-textzoom: $(STAMP)  ## what is shipped, on TextZoom's test sets (data/README.md)
+textzoom: $(STAMP)  ## recognisers trained for TextZoom, on its test sets: hours (data/README.md)
 	@$(BIN)/kdltr run textzoom --cores $(CORES) -- $(SNAKEMAKE)
 
 paper: $(STAMP)  ## the published recipe, on TextZoom with the released teachers (data/README.md)

@@ -13,6 +13,7 @@ __all__ = [
     "Recogniser",
     "create_model",
     "list_models",
+    "load_recogniser",
 ]
 
 
@@ -21,5 +22,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from kdltr import charset, models
+    from kdltr.models import weights
 
-    return getattr(models if hasattr(models, name) else charset, name)
+    return next(getattr(one, name) for one in (models, charset, weights) if hasattr(one, name))

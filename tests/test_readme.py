@@ -7,9 +7,11 @@ import pytest
 
 from kdltr.bench.counts import AS_PUBLISHED, IN_FULL, costs
 from kdltr.evaluation.scores import PROTOCOL
+from kdltr.generator.synthetic import generate_files
 from kdltr.models import list_models
 from kdltr.results import Row, read_result, write_result
 from kdltr.results.readme import (
+    ablations_table,
     cost_table,
     lines_table,
     photographs_table,
@@ -89,6 +91,32 @@ def test_the_table_of_lines_has_a_line_a_method_and_says_how_errors_are_counted(
     assert head == "| method | WER | CER |"
     assert line == "| distilled | 60.0 (59.0 to 62.0) | 60.0 (59.0 to 62.0) |"
     assert caption.startswith("dan_nano, 9 lines") and caption.endswith("case matters.")
+
+
+def test_the_table_of_ablations_has_the_mean_of_the_seeds_and_the_claim_against_the_first_row():
+    result = read_result(ROOT / "results/reference/textzoom_ablations/12_ablations.json")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")]
+             for line in ablations_table(result).splitlines() if line.startswith("|")]
+    assert cells[0] == ["row", "words read, %", "seeds", "against default", "p"]
+    lines = {line[0]: line[1:] for line in cells[2:]}
+    assert lines["default"][2:] == ["–", "–"]
+    found = [row.value for row in result.rows
+             if (row.method, row.subset, row.metric) == ("DLD", "average", "accuracy")]
+    assert len(found) == 3 and lines["DLD"][:2] == [f"{sum(found) / 3:.1f}", "3"]
+    (claim,) = [one for one in result.document["extra"]["claims"]
+                if one["claim"] == "abinet_nano: Unified reads more words than default"]
+    assert lines["Unified"][2].replace("−", "-").startswith(f"{claim['measured']:.1f} (")
+    assert lines["Unified"][3] == f"{claim['p']:.2f}"
+
+
+def test_the_lines_that_read_a_word_run(tmp_path, monkeypatch, capsys):
+    lines = README.partition("## From Python")[2].partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(tmp_path)
+    _, lr, word = next(iter(generate_files("test/easy", 1, seed=5)))
+    (tmp_path / "word.png").write_bytes(lr)
+    exec(compile(lines, "README.md", "exec"), {})
+    path, text, confidence = capsys.readouterr().out.split()
+    assert path == "word.png" and text.lower() == word.lower() and 0 < float(confidence) <= 1
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))

@@ -122,10 +122,10 @@ def run(parser: ArgumentParser) -> str:
 
 
 def bundle(parser: ArgumentParser) -> str:
-    """Pack what a time box takes for a machine that has PyTorch alone.
+    """Pack what a time box takes for a machine that has PyTorch and what lies beside it.
 
     kdltr, the data and weights that the plan names, and packages for its Python:
-    at most 60 MiB. There: tar -xf FILE, cd into it, and
+    at most 60 MiB. There, in an empty folder: tar -xzf FILE, and
     PYTHONPATH=.:site python -m kdltr run gpu --minutes 12 --out DIR
 
     kdltr bundle box.tar.gz --python 3.12

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from kdltr.files import write_text
 from kdltr.results.record import Result, read_result
@@ -140,9 +141,38 @@ def lines_table(result: Result) -> str:
                             f"resampling the lines); {row.extra['counted']}.")  # fmt: skip
 
 
+def ablations_table(result: Result) -> str:
+    """Markdown of a `12_ablations` result: words read by each row, and against the first one.
+
+    A row of several seeds is their mean; it is compared on those that the first row has too.
+    """
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in result.rows:
+        if row.metric == "accuracy":
+            found.setdefault((row.recogniser, row.method), []).append(row)
+    _, first = next(iter(found))
+    claims = {claim["claim"]: claim for claim in result.document["extra"]["claims"]}
+    lines = []
+    for (recogniser, name), own in found.items():
+        whole = [row for row in own if row.subset == AVERAGE] or own
+        line = {"row": name, "words read, %": f"{fmean(row.value for row in whole):.1f}",
+                "seeds": str(len(whole))}
+        claim = claims.get(f"{recogniser}: {name} reads more words than {first}")
+        if claim:
+            line[f"against {first}"] = (f"{_signed(claim['measured'])} ({_signed(claim['low'])} to "
+                                        f"{_signed(claim['high'])})")
+            line["p"] = "< 0.001" if claim["p"] < 0.001 else f"{claim['p']:.2g}"
+        else:
+            line |= dict.fromkeys((f"against {first}", "p"), "–")
+        lines.append(line)
+    return _markdown(lines, f"{recogniser}, {whole[0].n} words; points against {first} on the same "
+                            "seeds and words, with 95 % intervals; p by McNemar's exact test.")
+
+
 # By the run that made the result, and which of its tables it is where there are several.
 _MAKERS = {"04_textzoom": main_table, "07_efficiency": cost_table,
-           "10_photographs": photographs_table, "13_handwriting": lines_table,
+           "10_photographs": photographs_table, "12_ablations": ablations_table,
+           "13_handwriting": lines_table,
            "07_efficiency#two-stages": stages_table, "bench": gpu_table}  # fmt: skip
 
 
@@ -164,6 +194,11 @@ def refreshed(text: str, root: Path) -> str:
 def refresh(readme: Path) -> None:
     """Rewrite the marked tables of a README beside which results/reference/ lies."""
     write_text(readme, refreshed(readme.read_text(encoding="utf-8"), readme.parent))
+
+
+def _signed(value: float) -> str:
+    """With one digit and its sign, of which minus is one."""
+    return f"{value:+.1f}".replace("-", "−")
 
 
 def _markdown(lines: Sequence[Mapping[str, str]], caption: str) -> str:

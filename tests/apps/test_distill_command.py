@@ -1,6 +1,7 @@
 """`kdltr distill`: settings from a file and the command line; weights at the end."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from kdltr.checkpoint import read_weights
 from kdltr.data.lmdb import write_pairs
 from kdltr.generator.synthetic import generate_files
 from kdltr.locks import only_writer
+from kdltr.models.weights import load_recogniser
 from kdltr.settings import SettingError
 from kdltr.train import distill
 
+ROOT = Path(__file__).parents[2]
 SIZES = {"width": 32, "depth": 1, "heads": 2, "decoder_heads": 2}
 
 
@@ -31,6 +34,17 @@ def settings(tmp_path, monkeypatch):
         "teacher_weights": "random", "student": "parseq_nano_ltr", "epochs": 3, "batch_size": 4,
         "selection": "last", "threads": 1, "log_every": 1}))
     return file
+
+
+def test_the_settings_of_the_readme_train(tmp_path, monkeypatch):
+    (text,) = re.findall(r"```yaml\n(output_dir: .*?)```", (ROOT / "README.md").read_text(), re.S)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    (tmp_path / "mine.yaml").write_text(text)
+    write_pairs(tmp_path / "my-pairs", generate_files("train1", 30, seed=1))
+    assert main(["distill", "mine.yaml", "--set", "epochs=1", "--set", "batch_size=4", "--set",
+                 "steps_per_epoch=2", "--set", "threads=1"]) == 0
+    assert load_recogniser("runs/mine/best.safetensors").name == "abinet_nano_ltr"
 
 
 def test_it_trains_says_how_far_it_is_and_where_the_weights_are(settings, capsys, caplog):
