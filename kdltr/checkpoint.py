@@ -11,7 +11,7 @@ import json
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,16 @@ class CheckpointError(RuntimeError):
     """A checkpoint is missing, damaged, unsafe or of another model."""
 
 
-def read_weights(path: str | Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Tensor]:
     """The state dict in a file, whatever its layout.
 
     Read are safetensors, and torch files that hold a bare state dict or one under ``model``
     (ABINet, MATRN), ``state_dict`` or ``state_dict_G`` (the published students), whatever the
     file's suffix. Names may start with ``module.`` and ``model.`` in any order and number, and have
     ``_orig_mod.`` anywhere.
+
+    Args:
+        names: of the model that it is for, whose own prefixes stay.
 
     Raises:
         CheckpointError: no such file, one that is no weights, a damaged one, one with code in it,
@@ -73,8 +76,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"{', '.join(_CONTAINERS)}; found the keys {list(content)[:5]}"
         )
     state = {str(name).replace(_COMPILED, ""): value for name, value in state.items()}
-    while found := [prefix for prefix in _PREFIXES
-                    if all(name.startswith(prefix) for name in state)]:
+    while not state.keys() & set(names) and (
+            found := [prefix for prefix in _PREFIXES
+                      if all(name.startswith(prefix) for name in state)]):
         state = {name.removeprefix(found[0]): value for name, value in state.items()}
     odd = [f"{name} ({value.dtype}, {value.layout}, {value.device})"
            for name, value in state.items() if not _is_plain(value)]
@@ -97,7 +101,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 def _is_plain(value: Tensor) -> bool:
     """Whether a tensor holds its numbers, each as it is."""
     return value.layout is torch.strided and value.device.type == "cpu" and not (
-        value.is_quantized or value.is_complex())
+        value.is_quantized or value.is_complex() or (
+            value.is_floating_point() and value.dtype.itemsize < 2))
 
 
 def is_safetensors(path: str | Path) -> bool:
@@ -121,7 +126,7 @@ def load_weights(
             others; how many, and the first of each kind.
     """
     beside = beside or {}
-    found = {name: value for name, value in read_weights(path).items()
+    found = {name: value for name, value in read_weights(path, model.state_dict()).items()
              if beside.get(name) != tuple(value.shape)}
     fit_weights(model, found, path)
 
@@ -162,7 +167,8 @@ def load_matching(model: nn.Module, path: str | Path) -> list[str]:
     Raises:
         CheckpointError: as `read_weights`, or nothing is shared.
     """
-    found, expected = read_weights(path), model.state_dict()
+    expected = model.state_dict()
+    found = read_weights(path, expected)
     shared = {
         name: value for name, value in found.items()
         if name in expected and value.shape == expected[name].shape
@@ -177,12 +183,21 @@ def load_matching(model: nn.Module, path: str | Path) -> list[str]:
 def save_weights(
     model: nn.Module, path: str | Path, metadata: Mapping[str, Any], half: bool = False
 ) -> None:
-    """Save a model as safetensors, in half precision if asked; ``metadata`` goes in the header."""
+    """Save a model as safetensors, in half precision if asked; ``metadata`` goes in the header.
+
+    Raises:
+        CheckpointError: half precision cannot hold its numbers.
+    """
     dtype = torch.float16 if half else torch.float32
+    # Copies: safetensors takes no two entries that share memory, as tied weights do.
     state = {
-        name: (value.to(dtype) if value.is_floating_point() else value).cpu().contiguous()
+        name: value.to("cpu", dtype if value.is_floating_point() else value.dtype,
+                       copy=True).contiguous()
         for name, value in model.state_dict().items()
     }
+    if half and (high := [name for name, value in state.items() if value.isinf().any()]):
+        raise CheckpointError(f"{path}: half precision holds numbers up to 65504, found larger "
+                              f"ones in {high[0]!r}; save the weights whole")
     sizes = getattr(model, "sizes", {})  # of kdltr.models: those that the name does not say
     header = {key: value if isinstance(value, str) else json.dumps(value)
               for key, value in (({"config": sizes} if sizes else {}) | dict(metadata)).items()}

@@ -11,6 +11,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
@@ -89,6 +90,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     _remove_stale(path)
     marker = f"{_HOST}-{os.getpid()}-{next(_counter)}"
     temporary = path.with_name(f".{path.stem}.{marker}.tmp{path.suffix}")
+    _remove(temporary)  # of a container that was killed: the next one has its numbers again
     try:
         yield temporary
         if not temporary.exists():
@@ -181,10 +183,10 @@ def _remove_stale(path: Path) -> None:
     """Remove temporaries of `path` whose writer, a process of this machine, is gone."""
     prefix = f".{path.stem}.{_HOST}-"
     for left in path.parent.glob(f"{glob.escape(prefix)}*.tmp*"):
-        process = left.name.removeprefix(prefix).split("-")[0]
-        if not left.name.removesuffix(_ASIDE).endswith(f".tmp{path.suffix}"):
-            continue  # of another file with the same stem
-        if not process.isdigit() or _alive(int(process)):
+        # Else it is of another file with this stem, or of a machine whose name only begins so.
+        marks = re.fullmatch(rf"(\d+)-\d+\.tmp{re.escape(path.suffix)}",
+                             left.name.removeprefix(prefix).removesuffix(_ASIDE))
+        if not marks or _alive(int(marks[1])):
             continue
         if left.name.endswith(_ASIDE) and not path.exists():
             os.replace(left, path)

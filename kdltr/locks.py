@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -47,7 +48,8 @@ def only_writer(lock: Path) -> Iterator[None]:
             if descriptor in _held and folder.is_dir() and [*folder.iterdir()] == [lock]:
                 lock.unlink()
                 if made:
-                    folder.rmdir()
+                    with contextlib.suppress(OSError):  # another one has begun to write there
+                        folder.rmdir()
     finally:
         if descriptor in _held:
             _held.remove(descriptor)

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from kdltr.charset import CHARSETS
 from kdltr.checkpoint import (
     CheckpointError,
+    load_matching,
     load_weights,
     read_weights,
     save_state,
@@ -160,6 +161,38 @@ def test_what_wrappers_put_before_names_is_taken_off(model, tmp_path, prefix):
     assert read_weights(tmp_path / "w.pt").keys() == model.state_dict().keys()
 
 
+class Wrapped(torch.nn.Module):
+    """All of it is in one part, whose weights are tied."""
+
+    def __init__(self, name="model"):
+        super().__init__()
+        first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+        second.weight = first.weight
+        self.add_module(name, torch.nn.Sequential(first, second))
+
+
+@pytest.mark.parametrize("name", ["model", "module"])
+@pytest.mark.parametrize("before", ["", "module.", "model."])
+def test_a_model_all_in_one_part_gets_its_own_weights_back(tmp_path, name, before):
+    model, other = Wrapped(name), Wrapped(name)
+    save_weights(model, tmp_path / "w.safetensors", {})
+    torch.save({before + key: value for key, value in model.state_dict().items()},
+               tmp_path / "w.pt")
+    for file in ("w.safetensors", "w.pt"):
+        load_weights(other, tmp_path / file)
+        assert load_matching(Wrapped(name), tmp_path / file) == []
+        for key, value in model.state_dict().items():
+            assert other.state_dict()[key].equal(value)
+
+
+def test_what_half_precision_cannot_hold_is_refused(tmp_path):
+    layer = torch.nn.Linear(1, 1)
+    torch.nn.init.constant_(layer.bias, 7e4)
+    with pytest.raises(CheckpointError, match="up to 65504, found larger ones in 'bias'"):
+        save_weights(layer, tmp_path / "w.safetensors", {}, half=True)
+    assert not (tmp_path / "w.safetensors").exists()
+
+
 def test_the_suffix_does_not_matter(model, tmp_path):
     torch.save(model.state_dict(), tmp_path / "w.safetensors")
     save_weights(model, tmp_path / "w.pth", {"model": "parseq_nano"})
@@ -218,7 +251,7 @@ def test_images_of_another_range_are_refused(model):
 
 @pytest.mark.parametrize("made", [
     lambda value: value.to_sparse(), lambda value: value.to("meta"),
-    lambda value: torch.complex(value, value),
+    lambda value: torch.complex(value, value), lambda value: value.to(torch.float8_e4m3fn),
 ])
 def test_tensors_that_do_not_hold_their_numbers_as_they_are_are_refused(model, tmp_path, made):
     torch.save(model.state_dict() | {"head.bias": made(model.head.bias.detach())},
@@ -246,9 +279,15 @@ def test_what_a_pickle_would_call_is_named(tmp_path):
     ({"patch": (-4, 4)}, "patch must not be below 0"),
     ({"width": 0}, "parseq_nano cannot be built with .*expected sizes of at least 1"),
     ({"dropout": 1.0}, "dropout must be below 1, found 1.0"),
+    ({"orders": 5}, "orders must be 1 or even, since they come in mirrored pairs, found 5"),
     ({"heads": 7}, "7 heads do not share a width of 160"),
     ({"decoder_heads": 0}, "0 heads do not share"),
 ])
 def test_sizes_that_no_model_has_are_refused(sizes, said):
     with pytest.raises(ValueError, match=said):
         create_model("parseq_nano", **sizes)
+
+
+def test_a_share_that_drops_everything_is_refused():
+    with pytest.raises(ValueError, match="context_dropout must be below 1"):
+        create_model("dan_nano", context_dropout=1.0)

@@ -154,6 +154,26 @@ def test_kill_in_mid_write_leaves_the_old_file_and_the_next_save_cleans(tmp_path
     assert names(tmp_path) == ["last.pt"]
 
 
+def test_what_a_process_of_the_same_number_left_is_not_taken_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_counter", iter([3]))
+    left = tmp_path / f".data.{files._HOST}-{os.getpid()}-3.tmp.lmdb"
+    left.mkdir()
+    (left / "old").touch()
+    with files.atomic_path(tmp_path / "data.lmdb") as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert [path.name for path in (tmp_path / "data.lmdb").iterdir()] == ["new"]
+
+
+def test_a_machine_whose_name_begins_as_this_one_s_keeps_its_temporaries(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_HOST", "h")
+    other = tmp_path / ".last.h-17-99999999-0.tmp.pt"  # of process 99999999 on machine h-17
+    gone = tmp_path / ".last.h-99999999-0.tmp.pt"
+    other.touch(), gone.touch()
+    files.write_bytes(tmp_path / "last.pt", b"new")
+    assert other.exists() and not gone.exists()
+
+
 def test_directory_moved_aside_by_a_killed_process_comes_back(tmp_path):
     target = tmp_path / "data.lmdb"
     gone = subprocess.Popen([sys.executable, "-c", ""])

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,19 @@ def test_nothing_is_left_where_nothing_was_written(tmp_path):
     with only_writer(tmp_path / "new" / ".lock"):
         (tmp_path / "new" / "state").touch()
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [".lock", "state"]
+
+
+def test_another_that_begins_as_this_one_ends_is_left_alone(tmp_path, monkeypatch):
+    unlink = Path.unlink
+
+    def then_another(path):
+        unlink(path)
+        path.touch()
+
+    monkeypatch.setattr(Path, "unlink", then_another)
+    with only_writer(tmp_path / "new" / ".lock"):
+        pass
+    assert (tmp_path / "new" / ".lock").exists()
 
 
 def test_a_lock_that_its_holder_takes_away_meanwhile_is_no_lock(tmp_path, monkeypatch):

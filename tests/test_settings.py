@@ -192,5 +192,8 @@ def test_a_cpu_multiplies_bf16_by_its_instructions(known, there, monkeypatch):
 def test_a_name_that_stands_twice_is_refused_and_one_merged_from_elsewhere_is_not():
     with pytest.raises(SettingError, match=r"here: .*b stands twice; leave one.*line 2"):
         parse_yaml("a: {b: 1,\n  c: 2, b: 3}", "here")
+    for text in ("a: {{ x }}", "{[1, 2]: 3}", "? [a, b]"):
+        with pytest.raises(SettingError, match="here: expected YAML"):
+            parse_yaml(text, "here")
     merged = "a: &a {b: 1}\nc: &c\n  <<: *a\n  b: 2\nd:\n  <<: *c\n  b: 3"
     assert parse_yaml(merged, "here") == {"a": {"b": 1}, "c": {"b": 2}, "d": {"b": 3}}

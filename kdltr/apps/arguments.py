@@ -122,7 +122,7 @@ def run(parser: ArgumentParser) -> str:
 
 
 def bundle(parser: ArgumentParser) -> str:
-    """Pack what a time box takes for a machine that has PyTorch and what lies beside it.
+    """Pack a time box for a machine that has PyTorch but not kdltr.
 
     kdltr, the data and weights that the plan names, and packages for its Python:
     at most 60 MiB. There, in an empty folder: tar -xzf FILE, and

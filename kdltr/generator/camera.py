@@ -30,7 +30,8 @@ class Camera:
     """One camera setting. Lengths are in pixels of the picture it takes unless said otherwise."""
 
     zoom: float = 1.0  # scene pixels per picture pixel
-    blur: tuple[float, float] = (0.4, 0.4)  # standard deviations along and across `angle`
+    # Standard deviations along and across `angle`; a disc's are across, and across² / along.
+    blur: tuple[float, float] = (0.4, 0.4)
     angle: float = 0.0  # of the blur, radians
     shape: str = "gaussian"  # gaussian, disc (out of focus) or line (hand shake)
     shift: tuple[float, float] = (0.0, 0.0)  # misalignment x, y, in scene pixels
@@ -110,7 +111,7 @@ class Camera:
         v = y * math.cos(self.angle) - x * math.sin(self.angle)
         if self.shape == "gaussian":
             kernel = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
-        elif self.shape == "disc":  # a disc of radius 2σ has standard deviation σ on each axis
+        elif self.shape == "disc":  # of radius 2σ it has standard deviation σ on each axis
             kernel = np.clip(2 * across + 0.5 - np.hypot(u, v * along / across), 0, 1)
             kernel = cv2.GaussianBlur(kernel, (3, 3), 0.5)
         else:  # a line of length √12·σ, softened across by a third of σ
@@ -135,7 +136,7 @@ class Camera:
         seen = cv2.filter2D(
             scene, -1, self.kernel(self.zoom * ratio), borderType=cv2.BORDER_REPLICATE
         )
-        if self.zoom == 1.0:
+        if (self.zoom, self.shift, self.stretch) == (1.0, (0.0, 0.0), (1.0, 1.0)):
             picture = seen[top:bottom, left:right]
         else:
             picture = self._sample(seen, ratio, left, top, right, bottom)

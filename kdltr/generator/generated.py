@@ -62,6 +62,11 @@ def made_from(path: str | os.PathLike) -> dict[str, Any] | None:
     return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
 
 
+def forget(folder: Path) -> None:
+    """No longer say that what lies at ``folder`` is generated: other data is to lie there."""
+    _record(folder).unlink(missing_ok=True)
+
+
 def _record(folder: Path) -> Path:
     return folder.with_name(folder.name + ".json")
 

@@ -25,7 +25,7 @@ from kdltr.data.records import Word
 from kdltr.extras import optional
 from kdltr.files import place
 from kdltr.generator import fonts, surface
-from kdltr.generator.generated import made_from, write_generated
+from kdltr.generator.generated import forget, made_from, write_generated
 from kdltr.generator.words import TEMPER, vocabulary
 from kdltr.messages import nearest
 
@@ -211,6 +211,7 @@ def _write(
     if made_of:
         write_generated(folder, made_of, n, layout, write)
     else:
+        forget(folder)
         write(folder)
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -57,10 +58,9 @@ class DistillationCriterion(WeightedSum):
         if decoding not in DECODINGS:
             raise ValueError(f"decoding must be one of {DECODINGS}; found {decoding!r}")
         self.decoding, self.settings = decoding, LossSettings.from_dict(settings)
-        for name in ("logits_level", "logits_of") if decoding == "ctc" else ():
-            if name in settings and settings[name] != getattr(LossSettings, name):
-                raise ValueError(f"{name}={settings[name]!r} has no meaning for a recogniser that "
-                                 "reads by CTC; ctc_targets chooses what its frames learn from")
+        for name, reason in self._idle():
+            if settings.get(name, getattr(LossSettings, name)) != getattr(LossSettings, name):
+                raise ValueError(f"{name}={settings[name]!r} has no meaning {reason}; leave it out")
         self.part_logits = self.settings.logits_of == "vision" and self.weights["soft_logits"] > 0
         self.semantic_loss = None
         if self.weights["semantic"]:
@@ -141,6 +141,21 @@ class DistillationCriterion(WeightedSum):
                 **self._softening(),
             ),
         }
+
+    def _idle(self) -> Iterator[tuple[str, str]]:
+        """Settings that change nothing beside the others, and why."""
+        paths = ("logits_paths", "logits_beam", "logits_alpha", "logits_threshold")
+        if self.decoding == "ctc":
+            reason = "for a recogniser that reads by CTC"
+            for name in ("logits_level", "logits_of", "path_score", "semantic_positions"):
+                yield name, f"{reason}; ctc_targets chooses what its frames learn from"
+            if self.settings.ctc_targets == "frames":
+                yield from ((name, f"{reason} where ctc_targets='frames'") for name in paths)
+        else:
+            yield "ctc_targets", f"for one that reads by {self.decoding}"
+            if self.settings.logits_level == "step":
+                for name in (*paths, "path_score"):
+                    yield name, "where logits_level='step', which has no paths"
 
     def _softening(self) -> dict[str, float]:
         names = ("temperature", "alpha", "threshold", "paths", "beam")

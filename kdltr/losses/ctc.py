@@ -31,7 +31,7 @@ def ctc_loss(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
     log_p = logits.log_softmax(-1)
     characters = lengths - 1
     loss = _NegativeLogLikelihood.apply(log_p, labels[:, :-1], characters)  # (N,)
-    fits = loss.isfinite()
+    fits = ~loss.isposinf()  # NaN is no misfit: it is to be seen
     loss = torch.where(fits, loss, 0.0) / characters.clamp(min=1)
     return loss.sum() / fits.sum().clamp(min=1)
 

@@ -24,8 +24,8 @@ def visual_focus_loss(
     deviation, teacher and student apart; both are then multiplied by the teacher's attention
     (its maximum over the first ``lengths`` steps) and compared by the cosine over space.
 
-    A channel whose deviation is below 1e-6 in teacher or student carries no pattern to copy: it
-    contributes the constant 1 and no gradient. (The published code divides by zero there.)
+    A channel whose deviation is below 1e-6 in teacher or student carries no pattern to copy: by
+    the cosine it contributes the constant 1 and no gradient. (The published code divides by zero.)
 
     Args:
         student: ``(N, C, H, W)`` feature map, or ``(N, P, E)`` tokens (statistics over the P).

@@ -180,8 +180,12 @@ def _check_range(made: Any) -> None:
         value = getattr(made, field.name)
         if any(number < 0 for number in _numbers(value)):
             raise SettingError(f"{field.name} must not be below 0, found {value!r}")
-    if getattr(made, "dropout", 0) >= 1:
-        raise SettingError(f"dropout must be below 1, found {made.dropout!r}")
+    for name in ("dropout", "context_dropout"):
+        if getattr(made, name, 0) >= 1:
+            raise SettingError(f"{name} must be below 1, found {getattr(made, name)!r}")
+    if (orders := getattr(made, "orders", 1)) != 1 and orders % 2:
+        raise SettingError(f"orders must be 1 or even, since they come in mirrored pairs, found "
+                           f"{orders!r}")
 
 
 def _numbers(value: Any) -> Iterator[float]:

@@ -60,7 +60,7 @@ class Stem(nn.Module):
         self.expand = nn.Conv2d(stem, width, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) in [−1, 1] → (N, C, H/4, W/4), half of that by a first stride of 1."""
+        """(N, 3, H, W) in [−1, 1] → (N, C, H/4, W/4), twice that by a first stride of 1."""
         x = _padded(F.relu(self.first(images)))
         branch = F.relu(self.widen(_padded(F.relu(self.narrow(x)))))
         x = torch.cat([F.max_pool2d(x, 2, 1), branch], dim=1)

@@ -22,6 +22,7 @@ from kdltr.extras import optional
 from kdltr.files import place
 
 onnx = optional("onnx", "ppocr")
+protobuf = optional("google.protobuf.message", "ppocr")
 
 RECOGNISER, DETECTOR = "models/PP-OCRv6_rec_small.onnx", "models/PP-OCRv6_det_small.onnx"
 SHA256 = {
@@ -76,7 +77,11 @@ def read_onnx(
     path = place(path)
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
-    model = onnx.load(path)
+    try:
+        model = onnx.load(path)
+    except protobuf.DecodeError as error:
+        raise CheckpointError(f"{path}: expected an ONNX file, found something else or a damaged "
+                              "one; get it again") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     # The list leaves out the last class, which is the space.
     characters = [*metadata.get("character", "").splitlines(), " "]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from kdltr.charset import DIGITS_FIRST36
 from kdltr.models.base import Recogniser
 
 CLASSES, FRAMES = 37, 26  # blank, digits, letters; of the published generator, CRNN
@@ -25,9 +26,11 @@ def frames(prior: Tensor) -> Tensor:
 def check_generator(generator: Recogniser) -> None:
     """Raise ValueError unless a recogniser makes priors of the published shape."""
     found = (generator.decoding, generator.frames, generator.charset.size)
-    if found != ("ctc", FRAMES, CLASSES):
+    ordered = generator.charset.characters == DIGITS_FIRST36.characters
+    if found != ("ctc", FRAMES, CLASSES) or not ordered:
         raise ValueError(
             f"a generator of text priors reads {FRAMES} frames of {CLASSES} classes by CTC; "
-            f"{generator.name} has decoding {found[0]!r}, {found[1]} frames, {found[2]} classes; "
+            f"{generator.name} has decoding {found[0]!r}, {found[1]} frames, {found[2]} classes"
+            f"{'' if ordered else ' in another order than 0-9a-z'}; "
             "use crnn or crnn_nano"
         )

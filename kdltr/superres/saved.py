@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from kdltr.checkpoint import CheckpointError, load_weights, read_metadata, save_weights
+from kdltr.files import place
 from kdltr.models import Recogniser, create_model
 from kdltr.superres.registry import create_upscaler
 from kdltr.superres.trunk import Upscaler
@@ -57,6 +58,9 @@ def load_upscaler(
         reader = create_model(generator, generator_weights) if generator else None
         Parts(upscaler, reader).eval()
         return upscaler, reader
+    if not place(path).is_file():
+        raise CheckpointError(f"no upscaler at {path}; `kdltr run superres` or notebook "
+                              "11_superresolution trains one")
     facts = read_metadata(path)
     if "upscaler" not in facts:
         raise CheckpointError(

@@ -68,7 +68,10 @@ class TwoStage(Recogniser):
         """Copies with batch norm folded into convolutions."""
         generator = self.generator and self.generator.for_reading()
         parts = folded(self.upscaler), self.recogniser.for_reading(), generator
-        return TwoStage(*parts, self.clamp)
+        training = self.recogniser.training  # it may be one of the parts
+        made = TwoStage(*parts, self.clamp)
+        self.recogniser.train(training)
+        return made
 
     def enlarge(self, images: Tensor) -> Tensor:
         """LR images (N, 3, 16, 64), RGB in [0, 1] → what is read (N, 3, H, W).

@@ -120,6 +120,9 @@ def test_iam_s_lines_are_stored_alike_and_not_called_generated(tmp_path):
     file = tmp_path / "lines/a01/a01-000u/a01-000u-00.png"
     file.parent.mkdir(parents=True)
     file.write_bytes(encode_png(np.full((20, 60, 3), 7, np.uint8)))
+    sharp = write_lines(tmp_path / "sharp", GeneratedLines("test", 1, 2), SIZE)
+    assert is_generated(sharp) and is_generated(
+        write_small(tmp_path / "pairs", sharp, 2, 1.0, seed=5))  # what lay there before
     sharp = write_lines(tmp_path / "sharp", IamLines(tmp_path), SIZE)
     pairs = write_small(tmp_path / "pairs", sharp, 2, 1.0, seed=5)
     assert open_data(pairs)[0].label == "A|MOVE|to|stop" and open_data(pairs)[0].hr.min() == 7

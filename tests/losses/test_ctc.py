@@ -19,6 +19,14 @@ def noise(*shape, sharpness=1.5, seed=0):
     return sharpness * torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+def test_logits_that_are_no_numbers_are_seen_and_words_that_do_not_fit_are_not():
+    labels, lengths = torch.tensor([[1, 2, 0], [1, 1, 0]]), torch.tensor([3, 3])
+    logits = noise(2, 2, 5)  # the second word needs three frames
+    alone = ctc_loss(logits[:1], labels[:1], lengths[:1])
+    assert_close(ctc_loss(logits, labels, lengths), alone)
+    assert ctc_loss(logits.index_fill(0, torch.tensor([0]), math.nan), labels, lengths).isnan()
+
+
 def words(n, most, classes, seed=0):
     """Labels (N, most + 1) with doubled letters among them, and lengths with the end token's 1."""
     generator = torch.Generator().manual_seed(seed)

@@ -70,6 +70,23 @@ def test_bad_settings_are_refused():
     assert DistillationCriterion(8, decoding="ctc", logits_level="sequence")
 
 
+@pytest.mark.parametrize(("decoding", "settings", "idle"), [
+    ("ctc", {"path_score": "log_normalised"}, "path_score"),
+    ("ctc", {"semantic_positions": "all"}, "semantic_positions"),
+    ("ctc", {"logits_alpha": 0.5}, "logits_alpha"),
+    ("attention", {"ctc_targets": "collapsed_paths"}, "ctc_targets"),
+    ("attention", {"logits_level": "step", "logits_paths": 3}, "logits_paths"),
+])
+def test_settings_without_effect_are_refused(decoding, settings, idle):
+    with pytest.raises(ValueError, match=f"{idle}=.* has no meaning"):
+        DistillationCriterion(8, decoding=decoding, **settings)
+
+
+def test_settings_of_paths_count_where_there_are_paths():
+    assert DistillationCriterion(8, logits_alpha=0.5)
+    assert DistillationCriterion(8, decoding="ctc", ctc_targets="collapsed_paths", logits_alpha=0.5)
+
+
 def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 

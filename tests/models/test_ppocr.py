@@ -93,6 +93,9 @@ def test_another_file_in_the_wheel_is_refused(monkeypatch, tmp_path):
 def test_a_file_that_is_none_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint at"):
         create_model("ppocr", tmp_path / "none.onnx")
+    (tmp_path / "damaged.onnx").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(CheckpointError, match="expected an ONNX file"):
+        create_model("ppocr", tmp_path / "damaged.onnx")
     model = onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], []))
     onnx.save(model, tmp_path / "empty.onnx")
     with pytest.raises(CheckpointError, match="lacks the characters '0123"):

@@ -210,6 +210,7 @@ def test_the_mask_is_pillow_s():
     pixels = torch.randint(0, 256, (1, 3, 16, 64), dtype=torch.uint8)
     grey = Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).convert("L")
     levels = torch.tensor(list(grey.get_flattened_data())).view(16, 64)
+    assert torch.equal(with_mask(pixels.half() / 255)[:, 3], with_mask(pixels / 255)[:, 3].half())
     for dtype in (torch.float32, torch.float64):
         masked = with_mask(pixels.to(dtype) / 255)
         assert masked.dtype == dtype and torch.equal(masked[:, :3], pixels.to(dtype) / 255)

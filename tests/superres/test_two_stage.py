@@ -126,6 +126,14 @@ def test_a_generator_is_asked_for_and_checked():
         TwoStage(create_upscaler("tsrn_nano"), crnn, crnn)
     with pytest.raises(ValueError, match="reads 26 frames of 37 classes by CTC; parseq_nano has"):
         TwoStage(create_upscaler("tatt_nano"), crnn, create_model("parseq_nano", **PARSEQ))
+    with pytest.raises(ValueError, match="37 classes in another order than 0-9a-z"):
+        TwoStage(create_upscaler("tatt_nano"), crnn, create_model("crnn_nano", charset="alnum36"))
+
+
+def test_what_reads_for_it_keeps_the_mode_of_its_recogniser():
+    recogniser = create_model("parseq_nano", **PARSEQ)
+    model = TwoStage(create_upscaler("tsrn_nano"), recogniser).train()
+    assert model.for_reading() is not model and recogniser.training and model.training
 
 
 # Of modules alone, and what of them the published figures are made of (data/paper/README.md).

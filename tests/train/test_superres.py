@@ -114,6 +114,8 @@ def test_a_second_run_starts_from_the_first(toy, tmp_path):
     assert torch.allclose(one[name], two[name], atol=1e-6)
     with pytest.raises(CheckpointError, match="does not say which upscaler it is of"):
         load_upscaler(toy.folder / "teacher.safetensors")
+    with pytest.raises(CheckpointError, match="no upscaler at"):
+        load_upscaler(tmp_path / "none.safetensors")
 
 
 def test_scenes_are_held_out_and_missing_sets_and_words_of_tests_left_out(
