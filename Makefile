@@ -106,5 +106,5 @@ clean: $(STAMP)  ## remove results and generated data of PROFILE (never results/
 	@$(BIN)/kdltr clean $(PROFILE)
 
 distclean:  ## clean, and the environment and caches too
-	@test ! -x $(BIN)/python || $(MAKE) --no-print-directory clean
+	@test ! -x $(BIN)/kdltr || $(BIN)/kdltr clean $(PROFILE)
 	rm -rf $(VENV) .snakemake .pytest_cache .ruff_cache .import_linter_cache

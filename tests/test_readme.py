@@ -14,6 +14,7 @@ from kdltr.results.readme import (
     ablations_table,
     cost_table,
     lines_table,
+    main_table,
     photographs_table,
     refreshed,
     stages_table,
@@ -28,6 +29,21 @@ def test_the_table_is_the_one_of_the_reference_results():
     assert "<!-- table: results/reference/quick/04_textzoom.json -->" in README
     assert (ROOT / "results/reference/quick/04_textzoom.json").is_file()
     assert refreshed(README, ROOT) == README, "run `make publish PROFILE=quick`"
+
+
+def test_a_table_whose_result_is_not_there_stays(tmp_path):
+    text = "<!-- table: no/04_textzoom.json -->\n| a |\n<!-- end of table -->"
+    assert refreshed(text, tmp_path) == text
+
+
+def test_several_seeds_are_one_line_of_the_main_table(tmp_path):
+    rows = [Row("textzoom", "parseq_nano", "distilled", subset, "accuracy", 50.0 + 10 * seed, n=100,
+                low=0, high=100, seed=seed, extra={"correct": 50 + 10 * seed})
+            for seed in (1, 2) for subset in ("easy", "medium", "hard", "average")]
+    (line,) = main_table(read_result(write_result(tmp_path / "04_textzoom.json", rows, {}))
+                         ).splitlines()[2:3]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[2:7] == ["65.0"] * 4 + ["58.2 to 71.3"]  # of 130 of 200 words
 
 
 def test_it_says_once_how_words_are_counted():

@@ -27,6 +27,9 @@ def run(options: Namespace) -> int:
     if options.minutes is not None:
         if not 0 < options.minutes < math.inf:
             raise ValueError(f"--minutes must be above 0, found {options.minutes}")
+        if options.dry_run or options.cores is not None or extra:
+            raise ValueError("a time box (--minutes) has no --dry-run, no --cores and no options "
+                             "of snakemake; leave them out")
         return _run_timebox(options, root)
     if options.plan is not None:
         raise ValueError("--plan is of a time box, which --minutes and --out ask for; add them, or "

@@ -145,14 +145,20 @@ class _Box:
     def _part(
         self, name: str, command: list[str], cwd: Path, found: Callable[[], dict[str, Any]]
     ) -> int:
-        """Run a part within its limit, unless it has run; what it found goes to the summary."""
-        limit = min(getattr(self.plan, name).get("seconds", 0), self._left())
-        if limit <= 0 or self.summary.get(name, {"status": 1})["status"] in (0, None):
+        """Run a part within its limit, unless it has run; what it found goes to the summary.
+
+        One that the end of the box cut short, before its own limit, is run again by the next.
+        """
+        seconds = getattr(self.plan, name).get("seconds", 0)
+        limit = min(seconds, self._left())
+        before = self.summary.get(name, {})
+        if limit <= 0 or before.get("status", 1) == 0 or before.get("at its limit"):
             return 0
         (self.out / f"{name}.log").unlink(missing_ok=True)
         begin = time.monotonic()
         status = self._start(name, command, cwd).wait(begin + limit)
-        self._say(name, begin, status, found())
+        ended = {"at its limit": status is None and limit == seconds}
+        self._say(name, begin, status, found() | ended)
         return 1 if status else 0
 
     def _train(self, name: str) -> int | None:

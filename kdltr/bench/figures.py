@@ -64,9 +64,12 @@ def growth(rows: Sequence[Row]) -> style.Figure:
 def _curve(axes, colour: str, names: tuple[str, str, str], line: pd.DataFrame) -> None:
     recogniser, metric, method = names
     sizes, values = line["size"].to_numpy(), line["value"].to_numpy()
+    label = f"{recogniser}, {metric}" + (f", {method}" if method != KDLTR else "")
+    if len(set(sizes)) < 2:  # of which there is no growth
+        axes.plot(sizes, values, "o", color=colour, markersize=4, label=label)
+        return
     power = exponent(sizes, values)
-    way = f", {method}" if method != KDLTR else ""
     axes.plot(sizes, values, "o", color=colour, markersize=4,
-              label=f"{recogniser}, {metric}{way}: size^{round(power, 2) + 0.0:.2f}")
+              label=f"{label}: size^{round(power, 2) + 0.0:.2f}")
     level = np.log(values).mean() - power * np.log(sizes).mean()
     axes.plot(sizes, np.exp(level) * sizes**power, color=colour, linewidth=1)

@@ -64,7 +64,7 @@ def times(
     for name, parts in timings.items():
         rows += [milliseconds(make, name, part, timing) for part, timing in parts.items()]
     for name, parts in timings.items():
-        for part in parts.keys() & timings[base].keys() if name != base else ():
+        for part in [part for part in parts if part in timings[base]] if name != base else ():
             longer = parts[part].times(timings[base][part])
             rows.append(make(ratio(name, base), part, longer.median, "×", **longer.spread))
     return rows

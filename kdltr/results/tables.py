@@ -128,22 +128,26 @@ def ablation_figure(recogniser: str, settings: Mapping[str, Any], subset: str) -
         None, None)
 
 
-def published_order(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def published_order(recogniser: str, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Rows of the distillers that the paper's supplement compares, with the percent it states.
 
     Args:
+        recogniser: the teacher; of others than the paper's there is nothing.
         rows: settings of each training by name. The first row of a method stands for it: of the
             paper's own, also where its weights are others.
 
     Returns:
         From the worst published to the best.
     """
-    stated = published("kd_baselines").set_index("method")[AVERAGE]
+    frame = published("kd_baselines")
+    frame = frame[frame["recogniser"] == family(recogniser)]
+    stated = dict(zip(frame["method"], frame[AVERAGE], strict=True))
     names = DISTILLERS | {"kd-ltr": METHODS["distilled"]}
     first: dict[str, str] = {}
     for row, settings in rows.items():
         first.setdefault(settings["method"], row)
-    found = {row: float(stated[names[own]]) for own, row in first.items() if own in names}
+    found = {row: float(stated[names[own]]) for own, row in first.items()
+             if names.get(own) in stated}
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 

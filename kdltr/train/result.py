@@ -39,6 +39,17 @@ class RunResult:
     pairs_per_second: float
     config: dict[str, Any]
 
+    def whole(self) -> Self:
+        """Itself.
+
+        Raises:
+            RuntimeError: ``minutes`` ended the run before its last step.
+        """
+        if not self.finished:
+            raise RuntimeError(f"{self.run_dir}: stopped at step {self.steps}, since its minutes "
+                               "were over; what is done is kept, run the same again to go on")
+        return self
+
     @classmethod
     def of(
         cls, run_dir: Path, weights: Path, steps: range, last_step: int, words: int,

@@ -113,5 +113,8 @@ def clean(profile: str, root: Path) -> None:
     with lock_of(profile, root):
         end_recorded(root / "results" / profile / ".workflow" / "jobs")
         for path in made:
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_symlink():  # to another disk; what lies there is of its owner
+                path.unlink()
+            elif path.exists():
+                shutil.rmtree(path)
     logger.info("removed the results and generated data of profile %s", profile)

@@ -77,6 +77,7 @@ def test_outside_a_checkout_it_says_where_to_start(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(("arguments", "said"), [
     (["--minutes", "nan", "--out", "x"], "--minutes must be above 0, found nan"),
     (["--plan", "x.yaml"], "--plan is of a time box"),
+    (["--minutes", "2", "--out", "x", "--dry-run"], "a time box (--minutes) has no --dry-run"),
     (["--cores", "-3"], "--cores must be at least 1, found -3"),
 ])
 def test_options_of_a_run_that_cannot_be_are_said(capsys, arguments, said):

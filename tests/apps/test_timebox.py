@@ -186,6 +186,17 @@ def test_a_part_that_takes_too_long_is_ended_and_what_it_has_is_counted(
     is_gone(mark)
 
 
+def test_a_part_that_the_end_of_the_box_cuts_short_is_run_again(
+    asleep, tmp_path, caplog
+):
+    file, out = asleep[0], tmp_path / "box"
+    assert main(arguments(file, out, minutes=0.01)) == 0
+    found = summary(out)["tests"]
+    assert found["status"] is None and not found["at its limit"]
+    assert main(arguments(file, out, minutes=0.01)) == 0
+    assert caplog.text.count("s left: status None") == 2
+
+
 def test_asked_to_end_it_ends_what_it_has_started(asleep, tmp_path):
     file, mark = asleep
     process = subprocess.Popen([sys.executable, "-m", "kdltr", *arguments(file, tmp_path / "box")],

@@ -48,6 +48,14 @@ def test_points_are_the_measurements_and_lines_the_fit():
     assert axes.get_xscale() == axes.get_yscale() == "log"
 
 
+def test_of_one_size_there_is_a_point_and_no_growth():
+    row = Row("scaling", "parseq", KDLTR, "pairs: 4", "reading", 2.0, "ms",
+              extra={"axis": "pairs", "size": 4})
+    (axes,) = figures.growth([row]).axes
+    (point,) = axes.lines
+    assert point.get_xydata().tolist() == [[4, 2]] and point.get_label() == "parseq, reading"
+
+
 @pytest.mark.parametrize("draw", [figures.parts_of_a_step, figures.growth])
 def test_they_can_be_saved(draw, tmp_path):
     rows = step_rows() if draw is figures.parts_of_a_step else [

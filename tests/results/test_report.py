@@ -296,7 +296,7 @@ def test_image_quality_stands_above_the_published(tmp_path):
     assert lines[-1][4:] == ["21.42", "0.769"]
 
 
-def write_handwriting(folder, lines="data/generated/toy/test"):
+def write_handwriting(folder, lines="data/generated/toy/test", parameters=None):
     """13_handwriting of two lines, the first read right by the student."""
     better = [line_errors("a|bc", "a|bc"), line_errors("de|f", "d|f")]
     worse = [line_errors("a|bc", "x"), line_errors("de|f", "y")]
@@ -306,7 +306,7 @@ def write_handwriting(folder, lines="data/generated/toy/test"):
     found = claim("dan_nano: distilled makes fewer word errors than bicubic", "WER", better, worse,
                   22.8)
     readings = [{"label": "a|bc", "distilled": "a|bc"}, {"label": "de|f", "distilled": "d|f ✗"}]
-    write_result(folder / "13_handwriting.json", rows, {}, 1, {lines: HASH}, 1.0,
+    write_result(folder / "13_handwriting.json", rows, parameters or {}, 1, {lines: HASH}, 1.0,
                  extra={"claims": [found], "readings": readings})  # fmt: skip
 
 
@@ -328,6 +328,8 @@ def test_lines_of_handwriting_stand_above_the_published_errors(tmp_path):
     assert "kdltr-1" not in render(tmp_path, "toy")  # which is about words
     write_handwriting(tmp_path, "data/generated/iam/test")
     assert tables_of(read_results(tmp_path)[0])[0].words == ""
+    write_handwriting(tmp_path, parameters={"iam": {"test": "data/iam/testset.txt"}})
+    assert tables_of(read_results(tmp_path)[0])[0].words == ""  # wherever its copies lie
     trained = Row("training", "dan_nano_ltr", "distill", "train", "steps", 1500, "count")
     write_result(tmp_path / "distill.json", [trained], {}, 1, {"data/generated/toy/train": HASH})
     assert words_of(read_results(tmp_path)[1]) == "generated lines, not IAM's"

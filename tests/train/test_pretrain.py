@@ -65,10 +65,12 @@ def test_a_run_stopped_before_its_first_validation_has_weights_and_goes_on_with_
 ):
     stopped = pretrain(config(tmp_path, minutes=1e-6))
     assert stopped.weights.name == "last.safetensors" and stopped.weights.is_file()
+    with pytest.raises(RuntimeError, match="stopped at step 1, since its minutes were over"):
+        stopped.whole()
     with pytest.raises(ResumeError, match="allow_other_threads=True"):
         pretrain(config(tmp_path, threads=2))
     result = pretrain(config(tmp_path, threads=2, allow_other_threads=True))
-    assert result.finished and result.weights.name == "best.safetensors"
+    assert result.whole() is result and result.weights.name == "best.safetensors"
 
 
 def test_matrn_starts_from_the_vision_and_language_of_an_abinet(tmp_path, caplog):

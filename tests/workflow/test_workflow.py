@@ -230,8 +230,13 @@ def check_idle_then_changed(project: Path) -> None:
     published = tidy.publish("tiny", project)
     names = sorted(str(p.relative_to(published)) for p in published.rglob("*") if p.is_file())
     assert names == ["count.json", "total.json"]
+    elsewhere = project / "scratch"
+    elsewhere.mkdir()
+    (project / "data/generated").mkdir(parents=True, exist_ok=True)
+    (project / "data/generated/tiny").symlink_to(elsewhere)
     tidy.clean("tiny", project)
     assert not (project / "results/tiny").exists() and published.exists()
+    assert not (project / "data/generated/tiny").is_symlink() and elsewhere.is_dir()
 
 
 def test_one_earlier_state_is_kept_and_comes_back_with_its_parameters(project):

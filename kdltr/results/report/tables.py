@@ -111,7 +111,8 @@ def words_of(result: Result, table: str = "") -> str:
     papers = "the benchmarks" if "benchmarks" in table.lower() else "TextZoom"
     paths = _measured_on(document)
     if any(row.recogniser in LINE_READERS for row in result.rows):
-        return "" if any("/iam/" in path for path in paths) else "generated lines, not IAM's"
+        iam = document["parameters"].get("iam") or any("/iam/" in path for path in paths)
+        return "" if iam else "generated lines, not IAM's"
     if any("data/generated/" in path for path in paths):
         return f"generated words, not {papers}"
     same = document.get("extra", {}).get("same_data")
