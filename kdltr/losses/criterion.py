@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ class DistillationCriterion(WeightedSum):
         for name, reason in self._idle():
             if settings.get(name, getattr(LossSettings, name)) != getattr(LossSettings, name):
                 raise ValueError(f"{name}={settings[name]!r} has no meaning {reason}; leave it out")
-        self.part_logits = self.settings.logits_of == "vision" and self.weights["soft_logits"] > 0
+        self.part_logits = self.settings.logits_of == "vision"
         self.semantic_loss = None
         if self.weights["semantic"]:
             if width is None:
@@ -144,6 +145,13 @@ class DistillationCriterion(WeightedSum):
 
     def _idle(self) -> Iterator[tuple[str, str]]:
         """Settings that change nothing beside the others, and why."""
+        for term, prefix in (("visual", "visual_"), ("semantic", "semantic_"),
+                             ("soft_logits", "logits_")):
+            if not self.weights[term]:
+                yield from ((field.name, f"where the weight of {term} is 0")
+                            for field in fields(LossSettings) if field.name.startswith(prefix))
+        if self.settings.semantic_loss != "contrastive":
+            yield "semantic_temperature", f"where semantic_loss={self.settings.semantic_loss!r}"
         paths = ("logits_paths", "logits_beam", "logits_alpha", "logits_threshold")
         if self.decoding == "ctc":
             reason = "for a recogniser that reads by CTC"

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from kdltr.losses.ctc import CTC_TARGETS
 from kdltr.losses.paths import PATH_SCORES
 from kdltr.losses.semantic import LEAST_TEMPERATURE, PROJECTORS, SEMANTIC_LOSSES
 from kdltr.losses.soft_logits import LEVELS
 from kdltr.losses.visual import DISTANCES
-from kdltr.models import nearest
-
-CHOICES = {
-    "visual_mask": ("attention", "none"),
-    "visual_normalisation": ("channels", "none"),
-    "visual_distance": DISTANCES,
-    "semantic_loss": SEMANTIC_LOSSES,
-    "semantic_projector": PROJECTORS,
-    "semantic_positions": ("read", "all"),
-    "logits_level": LEVELS,
-    "logits_of": ("fused", "vision"),
-    "path_score": PATH_SCORES,
-    "ctc_targets": CTC_TARGETS,
-}
+from kdltr.settings import check_fields, check_names
 
 
 @dataclass(frozen=True)
@@ -32,8 +18,21 @@ class LossSettings:
     """Settings of the paper's terms.
 
     Raises:
-        ValueError: a value that a setting cannot have.
+        ValueError: a value that a setting cannot have, or of another type than it.
     """
+
+    CHOICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "visual_mask": ("attention", "none"),
+        "visual_normalisation": ("channels", "none"),
+        "visual_distance": DISTANCES,
+        "semantic_loss": SEMANTIC_LOSSES,
+        "semantic_projector": PROJECTORS,
+        "semantic_positions": ("read", "all"),
+        "logits_level": LEVELS,
+        "logits_of": ("fused", "vision"),
+        "path_score": PATH_SCORES,
+        "ctc_targets": CTC_TARGETS,
+    }
 
     visual_mask: str = "attention"  # or "none": all places count alike
     visual_normalisation: str = "channels"  # or "none": maps as they are
@@ -53,17 +52,14 @@ class LossSettings:
     ctc_targets: str = "frames"  # or "collapsed_paths" (`kdltr.losses.frame_divergence`)
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {known}; found {getattr(self, name)!r}")
+        check_fields(self)
         for name in ("logits_paths", "logits_beam"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("logits_alpha", "logits_threshold"):
             self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         self._require("semantic_temperature", self.semantic_temperature >= LEAST_TEMPERATURE,
                       f"at least {LEAST_TEMPERATURE}")
-        temperature = self.logits_temperature
-        self._require("logits_temperature", 0 < temperature < math.inf, "finite and above 0")
+        self._require("logits_temperature", self.logits_temperature > 0, "above 0")
 
     def _require(self, setting: str, valid: bool, expected: str) -> None:
         if not valid:
@@ -77,7 +73,5 @@ class LossSettings:
             ValueError: an unknown name; the nearest known one is named.
         """
         known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise ValueError(f"losses: unknown setting {name!r}{nearest(name, known)}")
+        check_names(known, values, "losses: unknown setting")
         return cls(**values)

@@ -107,10 +107,10 @@ def content_loss(
             cross-entropy, if None.
     """
     steps = torch.arange(labels.shape[1], device=labels.device) < lengths[:, None]
-    logits, labels = logits[steps], labels[steps]  # (M, K), (M,)
     if similarity is not None:
         logits = logits + similarity.to(logits)[labels].log()
-    return F.cross_entropy(logits, labels)
+    targets = labels.masked_fill(~steps, -100)  # ignored
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
 
 
 def rotate(images: Tensor, angles: Tensor, offsets: Tensor) -> Tensor:

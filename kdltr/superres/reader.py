@@ -9,7 +9,7 @@ S = 8·32 places.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -49,7 +49,7 @@ _REGISTRY = {
 
 
 def create_reader(
-    name: str, checkpoint: str | Path | None = None, **config: object
+    name: str, checkpoint: str | Path | None = None
 ) -> Reader | abinet_reader.ABINetReader:
     """What looks at the enlarged images in training.
 
@@ -57,18 +57,17 @@ def create_reader(
         name: "stt_reader", STT's recogniser; "stt_reader_nano", of a quarter of its width; or
             "abinet" or "abinet_nano" in its place.
         checkpoint: the published `pretrain_transformer.pth`, or a file of kdltr.
-        **config: sizes that differ from the name's.
 
     Raises:
         ValueError: an unknown name.
         kdltr.checkpoint.CheckpointError: the file cannot be read or does not fit.
     """
     if name in abinet_reader.NAMES:
-        return abinet_reader.ABINetReader(create_model(name, checkpoint, **config))
+        return abinet_reader.ABINetReader(create_model(name, checkpoint))
     if name not in _REGISTRY:
         known = [*_REGISTRY, *abinet_reader.NAMES]
         raise ValueError(f"unknown reader {name!r}{nearest(name, known)}")
-    reader = Reader(name, replace(_REGISTRY[name], **config))
+    reader = Reader(name, _REGISTRY[name])
     if checkpoint is not None:
         reader.load(checkpoint)
     return reader

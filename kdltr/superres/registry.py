@@ -5,12 +5,12 @@ A name's sizes are written here and nowhere else; everything may be overridden b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from kdltr.models import nearest
+from kdltr.settings import check_fields, check_names
 from kdltr.superres.c3stisr import C3STISR, C3STISRConfig
 from kdltr.superres.stt import STT, STTConfig
 from kdltr.superres.tatt import TATT, TATTConfig
@@ -66,18 +66,26 @@ def create_upscaler(name: str, checkpoint: str | Path | None = None, **config: A
             (build the alignment), ``align_corners``, ``recurrence``, ``clue``, … .
 
     Raises:
-        ValueError: an unknown name or setting, or an unknown value of one.
+        ValueError: an unknown name or setting, or an unknown value of one or of another type.
         kdltr.checkpoint.CheckpointError: the file cannot be read or does not fit the network.
     """
-    if name not in _REGISTRY:
-        raise ValueError(f"unknown upscaler {name!r}{nearest(name, list_upscalers())}")
-    entry = _REGISTRY[name]
-    known = [field.name for field in fields(entry.config)]
-    for key in config:
-        if key not in known:
-            raise ValueError(f"{name} has no setting {key!r}{nearest(key, known)}")
-    network = entry.build(name, replace(entry.config, **config))
+    made = check_options(name, config)
+    network = _REGISTRY[name].build(name, made)
     if checkpoint is not None:
         network.load(checkpoint)
     return network
+
+
+def check_options(name: str, config: Mapping[str, Any]) -> UpscalerConfig:
+    """The configuration of a network with other settings than its name's, as from YAML.
+
+    Raises:
+        ValueError: as `create_upscaler`.
+    """
+    check_names(_REGISTRY, [name], "unknown network")
+    known = _REGISTRY[name].config
+    check_names((field.name for field in fields(known)), config, f"{name} has no setting")
+    made = replace(known, **config)
+    check_fields(made)
+    return made
 

@@ -118,7 +118,7 @@ class DistillConfig(Settings):
     batches: str = "shuffled"  # or "by_length": of words of a length, see README
     accumulate: int = 1  # batches a process adds up before a step
     learning_rate: float = 5e-5
-    new_learning_rate: float = 1e-4  # of what the teacher does not initialise, and the projector
+    new_learning_rate: float = 1e-4  # of what depends on the resolution, and the projector
     schedule: str = "step"  # × 0.1 every 25 epochs; or "one_cycle"
     decay_every: int = 25  # epochs
     clip: float = 0.25  # gradient norm of the student, not the projector
@@ -152,7 +152,8 @@ class DistillConfig(Settings):
         check_sizes(self.student, self.model | self.student_model)
         self._at_least(1, "epochs", "batch_size", "accumulate", "validate_every", "log_every",
                        "checkpoint_every", "decay_every", "steps_per_epoch")
-        self._at_least(0, "learning_rate", "new_learning_rate", "clip", "teacher_budget")
+        self._at_least(0, "learning_rate", "new_learning_rate", "teacher_budget")
+        self._require("clip", self.clip > 0, "above 0")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")
         self._above_0("minutes", "checkpoint_minutes")
         self._check_shares()
@@ -170,6 +171,9 @@ class DistillConfig(Settings):
         if self.weights is None:
             object.__setattr__(self, "weights", dict(METHODS[self.method]))
         check_names(known, self.weights, "weights: unknown loss term")
+        if not any((METHODS[self.method] | self.weights).values()):
+            raise ValueError("weights must have a term above 0, found none; leave weights out for "
+                             "the method's own")
         LossSettings.from_dict(self.losses)
         own = [name for name in ("path_score", "ctc_targets")
                if getattr(self, name) != getattr(DistillConfig, name)]
@@ -250,7 +254,8 @@ class PretrainConfig(Settings):
         check_sizes(self.model, self.settings)
         self._at_least(1, "steps", "batch_size", "validate_every", "checkpoint_every", "log_every",
                        "validation_words")
-        self._at_least(0, "augment", "learning_rate", "clip", "weight_decay")
+        self._at_least(0, "augment", "learning_rate", "weight_decay")
+        self._require("clip", self.clip > 0, "above 0")
         self._require("warmup", 0 <= self.warmup <= 1, "in [0, 1]")
         self._require("words_share", 0 < self.words_share <= 1, "above 0, and at most 1")
         self._require("validation", 0 <= self.validation < 1, "in [0, 1)")

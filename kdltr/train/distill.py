@@ -219,7 +219,7 @@ def rate_factor(config: DistillConfig, step: int, epoch: int, last_step: int) ->
 def adam(
     config: DistillConfig, student: Recogniser, criterion: nn.Module
 ) -> torch.optim.Optimizer:
-    """Adam with the higher rate for what the teacher does not initialise and the projector."""
+    """Adam with the higher rate for what depends on the resolution and the projector."""
     named = [(n, p) for n, p in student.named_parameters() if p.requires_grad]
     taught = [p for n, p in named if not student.depends_on_resolution(n)]
     fresh = [p for n, p in named if student.depends_on_resolution(n)]

@@ -65,7 +65,7 @@ def pretrain(
     device = accelerator.device
     run = place(config.output_dir)
     torch.manual_seed(config.seed)
-    model = create_model(config.model, **config.settings)
+    model = create_model(config.model, **config.settings).to(device)
     if config.start_from:
         own = load_matching(model, config.start_from)
         log.info("start from %s; own start for %d tensors", config.start_from, len(own))
@@ -77,15 +77,17 @@ def pretrain(
     optimiser = torch.optim.AdamW(
         _decayed(model, config.weight_decay), config.learning_rate, betas=(0.9, 0.99), fused=True
     )
-    model, optimiser = accelerator.prepare(model, optimiser)
+    optimiser = accelerator.prepare(optimiser)  # the model reads in float32, as its user will
     settings = config.to_dict() | {"precision": accelerator.mixed_precision,
                                    "source": pictures.source}
     state = RunState(run, settings, model, optimiser)
     step, best = state.load()
     first_step = step
+    # PyTorch divides by 0 where one step warms up; that is as good as none.
+    warmup = config.warmup if config.warmup * (config.steps + 1) != 1 else 0.0
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser.optimizer if hasattr(optimiser, "optimizer") else optimiser,
-        config.learning_rate, total_steps=config.steps + 1, pct_start=config.warmup,
+        config.learning_rate, total_steps=config.steps + 1, pct_start=warmup,
         cycle_momentum=False, last_epoch=step - 1 if step else -1,
     )
     write_json(run / "config.json", settings)
@@ -115,26 +117,29 @@ def pretrain(
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimiser.step()
         optimiser.zero_grad()
+        rate = schedule.get_last_lr()[0]
         schedule.step()
         step += 1
         watch.add(step, {"cross_entropy": loss}, norm, words)
 
         save_now, stop = clock()
         ending = step == config.steps or stop
-        if step % config.log_every == 0 or ending:
+        saving = step % config.checkpoint_every == 0 or save_now or ending
+        selecting = step % config.validate_every == 0 or step == config.steps  # a stop: no choice
+        if step % config.log_every == 0 or saving or selecting:
             seconds = time.monotonic() - started
             pace = (step - first_step) * config.batch_size / seconds
             row = {"step": step, "words": step * config.batch_size}
-            row |= {"learning_rate": schedule.get_last_lr()[0]} | watch.look()
-            metrics.add(row | {"pairs_per_second": pace})
+            row |= {"learning_rate": rate} | watch.look() | {"pairs_per_second": pace}
+            metrics.add(row)
             log.info("step %d/%d loss %.3f, %.0f words/s, %.1f min left", step, config.steps,
                      row["cross_entropy"], pace,
                      (config.steps - step) * config.batch_size / pace / 60)
             if on_log:
                 on_log(row)
-        if step % config.validate_every == 0 or step == config.steps:  # a stop changes no choice
+        if selecting:
             best = _validate(model, held_out, step, best, run, validation)
-        if step % config.checkpoint_every == 0 or save_now or ending:
+        if saving:
             metrics.save()  # first: a resumed run leaves out what is too much, and adds nothing
             state.save(step, best)
         if ending:
@@ -179,7 +184,9 @@ def _seed(config: PretrainConfig, step: int) -> int:
 def _decayed(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay on matrices alone, not on biases, norms, positions and embeddings."""
     def decays(name: str, value: Tensor) -> bool:
-        return value.ndim > 1 and "pos_" not in name and "embedding" not in name
+        owner, _, own = name.rpartition(".")
+        table = isinstance(model.get_submodule(owner), nn.Embedding)
+        return value.ndim > 1 and not table and not own.startswith(("pos_", "char_embeddings"))
 
     named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
     return [

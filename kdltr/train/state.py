@@ -96,6 +96,8 @@ class RunState:
                 f"{self.path}. output_dir must be a folder that all machines share"
             )
         if saved is None:
+            if rank == 0:  # whoever starts over does not go on with what was there before
+                self.path.unlink(missing_ok=True)
             return 0, {}
         self._check(saved)
         self.module.load_state_dict(saved["module"])

@@ -12,14 +12,13 @@ from kdltr.losses import (
     soft_logits_loss,
     visual_focus_loss,
 )
-from kdltr.losses.settings import CHOICES
 from kdltr.losses.visual import enlarged
 from kdltr.models.output import ModelOutput
 from tests.losses.test_criterion import outputs
 
 NUMBERS = {"semantic_temperature": 0.5, "logits_paths": 2, "logits_beam": 2, "logits_alpha": 0.9,
            "logits_threshold": 0.9, "logits_temperature": 1.0}
-CHANGES = [(name, value) for name, (_, *others) in CHOICES.items() for value in others
+CHANGES = [(name, value) for name, (_, *others) in LossSettings.CHOICES.items() for value in others
            if name != "ctc_targets"] + [*NUMBERS.items()]
 
 
@@ -49,7 +48,7 @@ def test_a_setting_changes_its_own_term_alone(name, value):
 
 def test_the_defaults_are_the_published():
     default = LossSettings()
-    assert all(getattr(default, name) == known[0] for name, known in CHOICES.items())
+    assert all(getattr(default, name) == known[0] for name, known in LossSettings.CHOICES.items())
     assert terms_under().keys() == terms_under(**vars(default)).keys()
     for name, term in terms_under().items():
         assert torch.equal(term, terms_under(**vars(default))[name])
@@ -59,12 +58,16 @@ def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="unknown setting 'visual_masc'; did you mean 'visual"):
         LossSettings.from_dict({"visual_masc": "none"})
     for name, value, expected in (
-        ("visual_distance", "l3", "one of"), ("logits_paths", 0, "at least 1"),
+        ("logits_alpha", "0.2", "a number"), ("logits_beam", 3.0, "a whole number"),
+        ("logits_paths", 0, "at least 1"),
         ("logits_alpha", 1.5, r"in \[0, 1\]"), ("semantic_temperature", 0.001, "at least 0.02"),
-        ("logits_temperature", float("inf"), "finite and above 0"),
+        ("logits_temperature", float("inf"), "a finite number"),
+        ("logits_temperature", 0.0, "above 0"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"{name} must be {expected}"):
             LossSettings.from_dict({name: value})
+    with pytest.raises(ValueError, match="visual_distance: unknown 'l3'; Known: cosine, l1"):
+        LossSettings.from_dict({"visual_distance": "l3"})
     with pytest.raises(ValueError, match="logits_level='step' has no meaning for a recogniser"):
         DistillationCriterion(8, decoding="ctc", logits_level="step")
     assert DistillationCriterion(8, decoding="ctc", logits_level="sequence")
@@ -76,6 +79,10 @@ def test_bad_settings_are_refused():
     ("ctc", {"logits_alpha": 0.5}, "logits_alpha"),
     ("attention", {"ctc_targets": "collapsed_paths"}, "ctc_targets"),
     ("attention", {"logits_level": "step", "logits_paths": 3}, "logits_paths"),
+    ("attention", {"semantic_loss": "l1", "semantic_temperature": 0.5}, "semantic_temperature"),
+    ("attention", {"weights": {"soft_logits": 0}, "logits_of": "vision"}, "logits_of"),
+    ("attention", {"weights": {"semantic": 0}, "semantic_projector": "none"}, "semantic_projector"),
+    ("attention", {"weights": {"visual": 0}, "visual_mask": "none"}, "visual_mask"),
 ])
 def test_settings_without_effect_are_refused(decoding, settings, idle):
     with pytest.raises(ValueError, match=f"{idle}=.* has no meaning"):
@@ -133,7 +140,7 @@ def test_semantic_distances_are_of_the_read_positions(loss, packed):
 
 def test_projectors_and_what_they_train():
     by_name = {name: SemanticContrastiveLoss(8, 4, projector=name)
-               for name in CHOICES["semantic_projector"]}
+               for name in LossSettings.CHOICES["semantic_projector"]}
     shapes = {name: [tuple(p.shape) for p in loss.parameters()] for name, loss in by_name.items()}
     assert shapes["perceptron"] == [(8, 8), (8,), (8, 8), (8,)] and shapes["none"] == []
     student, teacher = random(3, 5, 8).float(), random(3, 5, 8, seed=1).float()
@@ -162,8 +169,6 @@ def test_the_logits_of_vision_need_a_part():
     criterion = DistillationCriterion(8, logits_of="vision")
     student, teacher, *rest = sharp()
     assert criterion.part_logits
-    off = DistillationCriterion(8, {"soft_logits": 0}, logits_of="vision")
-    assert not off.part_logits
     swapped = [ModelOutput(out.auxiliary[0], out.semantic, out.visual, out.attention)
                for out in (student, teacher)]
     expected = DistillationCriterion(8)(*swapped, *rest)["soft_logits"]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from kdltr.checkpoint import save_weights
 from kdltr.data import DataError
 from kdltr.data.lmdb import PairedWords, write_pairs
-from kdltr.losses import DistillationCriterion
+from kdltr.losses import WEIGHTS, DistillationCriterion
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, NonFiniteLoss, ResumeError, distill
 from kdltr.train.distill import adam, rate_factor
@@ -365,6 +365,12 @@ def test_bad_settings_and_data(toy, tmp_path):
         config(toy, tmp_path, schedule="onecycle")
     with pytest.raises(ValueError, match="batch_size must be at least 1, found 0"):
         config(toy, tmp_path, batch_size=0)
+    with pytest.raises(ValueError, match="clip must be above 0, found 0"):
+        config(toy, tmp_path, clip=0.0)
+    with pytest.raises(ValueError, match="weights must have a term above 0"):
+        config(toy, tmp_path, weights=dict.fromkeys(WEIGHTS, 0.0))
+    with pytest.raises(ValueError, match="logits_alpha must be a number, found '0.2'"):
+        config(toy, tmp_path, losses={"logits_alpha": "0.2"})
     with pytest.raises(ValueError, match="selection_data"):
         config(toy, tmp_path, selection="published")
     with pytest.raises(ValueError, match="path_score is a setting of the paper's soft logits"):

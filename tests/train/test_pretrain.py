@@ -14,10 +14,12 @@ from kdltr.evaluation.evaluate import evaluate
 from kdltr.generator.render_shards import write_shards
 from kdltr.losses import ctc_loss
 from kdltr.models import create_model
-from kdltr.train import PretrainConfig, ResumeError, pretrain
+from kdltr.train import NonFiniteLoss, PretrainConfig, ResumeError, pretrain
 from kdltr.train.feed import Pictures
 from tests.models.conftest import CRNN
 from tests.train.conftest import ABINET_SIZES as SIZES
+
+pretraining = importlib.import_module("kdltr.train.pretrain")  # the name is the function's too
 
 
 def config(folder, **changed):
@@ -73,6 +75,60 @@ def test_a_run_stopped_before_its_first_validation_has_weights_and_goes_on_with_
     assert result.whole() is result and result.weights.name == "best.safetensors"
 
 
+def test_a_state_is_saved_only_of_a_finite_loss(tmp_path, monkeypatch):
+    settings = {"checkpoint_every": 3, "log_every": 8, "validate_every": 8, "steps": 8}
+    pretrain(config(tmp_path, minutes=1e-6, **settings))
+    good = (tmp_path / "state.pt").read_bytes()
+    monkeypatch.setattr(pretraining, "cross_entropy_loss",
+                        lambda logits, *rest: logits.sum() * float("nan"))
+    with pytest.raises(NonFiniteLoss, match="step 2"):
+        pretrain(config(tmp_path, **settings))
+    assert (tmp_path / "state.pt").read_bytes() == good
+
+
+def test_starting_over_is_for_good(tmp_path):
+    pretrain(config(tmp_path, steps=2))
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config(tmp_path, resume=False), on_log=interrupt)
+    assert pretrain(config(tmp_path)).steps == 4  # all of them
+
+
+def interrupt(row):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.2, 0.3, 1.0])
+def test_any_share_of_the_steps_may_warm_up(tmp_path, warmup):
+    assert pretrain(config(tmp_path, warmup=warmup)).finished
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert len(rates) == 4 and max(rates) <= 1e-3 * (1 + 1e-9)
+    assert rates[0] == pytest.approx(9.045e-4 if 5 * warmup <= 1 else 4e-5, rel=1e-3)
+
+
+def test_teachers_are_chosen_as_they_are_read(tmp_path, monkeypatch):
+    seen = []
+
+    def read(model, pairs):
+        with torch.no_grad():
+            seen.append(model(pairs.hr[:1].float() / 255).logits.dtype)
+        return evaluate(model, pairs)
+
+    monkeypatch.setattr(pretraining, "evaluate", read)
+    pretrain(config(tmp_path, steps=1, precision="bf16"))
+    assert seen == [torch.float32]
+
+
+def test_decay_is_of_matrices_alone():
+    for name, tables in (("crnn_nano", set()), ("dan_nano", {"dtd.char_embeddings"}), (
+        "parseq_nano", {"pos_queries", "encoder.pos_embed", "text_embed.embedding.weight"})):
+        model = create_model(name)
+        decayed, others = pretraining._decayed(model, 0.1)
+        named = {id(value): name for name, value in model.named_parameters()}
+        assert {named[id(v)] for v in others["params"] if v.ndim > 1} == tables
+        assert all(v.ndim > 1 for v in decayed["params"])
+
+
 def test_matrn_starts_from_the_vision_and_language_of_an_abinet(tmp_path, caplog):
     abinet = create_model("abinet_nano", **SIZES)
     save_weights(abinet, tmp_path / "abinet.safetensors", {})
@@ -120,8 +176,7 @@ def test_augmentation_changes_what_is_learned_and_not_what_is_validated(
         seen.append(pairs.hr)
         return evaluate(model, pairs)
 
-    module = importlib.import_module("kdltr.train.pretrain")  # the name is the function's too
-    monkeypatch.setattr(module, "evaluate", validate)
+    monkeypatch.setattr(pretraining, "evaluate", validate)
     for strength in (0.0, 1.0):
         pretrain(config(tmp_path / str(strength), shards=shards, augment=strength, steps=1))
     plain, changed = (read_weights(tmp_path / f"{s}/last.safetensors") for s in (0.0, 1.0))
@@ -199,8 +254,7 @@ def test_several_processes_and_a_batch_too_small_for_both_kinds_of_words_are_ref
     with pytest.raises(ValueError, match="batch_size must be at least 2"):
         config(tmp_path, words="x", batch_size=1)
     assert config(tmp_path, words="x", batch_size=1, words_share=1.0).batch_size == 1
-    module = importlib.import_module("kdltr.train.pretrain")  # the function has its name
-    monkeypatch.setattr(module, "start_engine",
+    monkeypatch.setattr(pretraining, "start_engine",
                         lambda config: SimpleNamespace(num_processes=2, device="cpu"))
     with pytest.raises(ValueError, match="expected one process, found 2; start it without"):
         pretrain(config(tmp_path))

@@ -253,6 +253,11 @@ def test_in_bf16_the_networks_alone_are(toy, network):
     ({"judge": "crnm"}, "did you mean 'crnn'"),
     ({"judge": "crnn"}, "give judge_weights"),
     ({"batch_size": 0}, "batch_size must be at least 1"),
+    ({"batch_size": 1}, "at least 2 for the statistics of the alignment"),
+    ({"clip": 0.0}, "clip must be above 0"),
+    ({"settings": {"mask": "no"}}, "mask must be true or false, found 'no'"),
+    ({"settings": {"masc": False}}, "tsrn has no setting 'masc'; did you mean 'mask'"),
+    ({"network": "tatt", "settings": {"recurrence": "rows"}}, "recurrence must be one of"),
 ])
 def test_settings_that_cannot_be(changes, said):
     with pytest.raises(ValueError, match=said):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 BEAM = 5  # continuations of a prefix
 MOST_QUEUED = 2000
+ASK_EVERY = 8  # expansions; whether all words are done, for which the host waits for a GPU
 EPSILON = 1e-6  # of a score's denominator
 PROBABILITY = 1e-5  # added to a path's: below it the loss saturates and teaches nothing
 
@@ -61,12 +62,12 @@ def dld_path(probabilities: Tensor) -> Tensor:
     rows = torch.arange(n, device=p.device)
     path_end = torch.full_like(rows, -1)  # node
     nodes = 1
-    for _ in range(most):
+    for expansion in range(most):
         best = score[:, :nodes].argmax(1)  # of equals the first
         read = length[rows, best]
         ended = ((read > 0) & (character[rows, best] == 0)) | (read == steps)
         path_end = torch.where((path_end < 0) & ended, best, path_end)
-        if (path_end >= 0).all():
+        if expansion % ASK_EVERY == 0 and (path_end >= 0).all():
             break
         score[rows, best] = -torch.inf
         step, new = read.clamp(max=steps - 1), slice(nodes, nodes + beam)  # of ended words: unused

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from kdltr.models import check_model
 from kdltr.settings import Seed, Threads, check_fields, check_names
-from kdltr.superres import list_upscalers
+from kdltr.superres.registry import check_options
 from kdltr.train.config import HOLD_OUT, MISSING, PRECISION, WORDS_OF_TESTS, Settings, several
 from kdltr.train.superres.terms import FROM_READER, OF_PRIORS, TERMS, WEIGHTS
 
@@ -66,13 +66,16 @@ class UpscaleConfig(Settings):
         for name in ("data", "corpus"):
             object.__setattr__(self, name, several(getattr(self, name)))
         check_fields(self)
-        check_names(list_upscalers(), [self.network], "unknown network")
+        aligned = check_options(self.network, self.settings).align
         for name in filter(None, (self.generator, self.judge)):
             check_model(name)
         self._check_terms()
         self._at_least(1, "epochs", "batch_size", "validate_every", "checkpoint_every", "log_every",
                        "spelling_steps", "steps_per_epoch")
-        self._at_least(0, "learning_rate", "spelling_rate", "clip", "reader_budget")
+        self._at_least(0, "learning_rate", "spelling_rate", "reader_budget")
+        self._require("clip", self.clip > 0, "above 0")
+        self._require("batch_size", self.batch_size > 1 or not aligned,
+                      "at least 2 for the statistics of the alignment, or settings {align: false}")
         if self.corpus and self.family != "c3stisr":
             raise ValueError("corpus is for the language model of c3stisr, found network "
                              f"{self.network}, which has none; leave it out")

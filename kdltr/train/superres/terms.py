@@ -83,9 +83,11 @@ class Upscaling(nn.Module):
             yield self.upscaler.lm
 
     def send(self, device: torch.device) -> None:
-        """The frozen models to the device."""
+        """What is no part of the state to the device."""
         for model in filter(None, self.frozen.values()):
             model.to(device)
+        if self.similarity is not None:
+            self.similarity = self.similarity.to(device)
 
     def forward(
         self,
