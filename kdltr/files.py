@@ -29,6 +29,7 @@ ROOT = "KDLTR_ROOT"  # environment variable: overrides the repository root (test
 NO_SUCH_CALL = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 PACKAGE = Path(__file__).resolve().parent
+OF_A_CLONE = ("Snakefile", "data/manifest.yaml")  # other projects have Snakefiles too
 
 _counter = itertools.count()
 _ASIDE = ".aside"
@@ -39,7 +40,10 @@ os.umask(_UMASK)  # it can only be asked for by setting it
 
 def place(path: str | os.PathLike) -> Path:
     """A path as people write it: ``~`` is their home, what is relative starts where one works."""
-    return Path(path).expanduser()
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # of no user: a file whose name begins so
+        return Path(path)
 
 
 def check_folder(folder: str | os.PathLike) -> Path:
@@ -218,7 +222,7 @@ def repository_root() -> Path:
     """The directory that holds `notebooks/`, `params/` and `results/`.
 
     `$KDLTR_ROOT` if set, else the checkout that kdltr is installed from (`pip install -e .`),
-    else the nearest directory upwards from the working directory that has a Snakefile.
+    else the nearest directory upwards from the working directory that has what a clone has.
 
     Raises:
         FileNotFoundError: none of these exists.
@@ -227,11 +231,11 @@ def repository_root() -> Path:
         return Path(os.environ[ROOT]).resolve()
     here = Path.cwd()
     for folder in (PACKAGE.parent, here, *here.parents):
-        if (folder / "Snakefile").is_file():
+        if all((folder / path).is_file() for path in OF_A_CLONE):
             return folder
     raise FileNotFoundError(
-        f"no kdltr checkout found: expected a Snakefile beside the package or above {here}; "
-        f"start from a clone of the repository or set {ROOT}"
+        f"no kdltr checkout found: expected {' and '.join(OF_A_CLONE)} beside the package or above "
+        f"{here}; start from a clone of the repository or set {ROOT}"
     )
 
 

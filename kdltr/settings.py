@@ -73,7 +73,7 @@ def parse_yaml(text: str, where: str) -> Any:
     """
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date, a depth that cannot be
         said = " ".join(str(error).split())
         raise SettingError(f"{where}: expected YAML, found something else: {said}") from None
 

@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from kdltr import files
+from kdltr import files, machine
 
 
 def names(folder):
@@ -200,3 +201,26 @@ def test_others_may_read_what_a_writer_makes_for_its_owner_alone(tmp_path):
     with files.atomic_path(tmp_path / "new") as temporary:
         temporary.touch(0o600)  # as safetensors does
     assert (tmp_path / "new").stat().st_mode == plain.stat().st_mode
+
+
+def test_a_name_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.place("~/x") == tmp_path / "x"
+    assert files.place("~no-such-user.png") == Path("~no-such-user.png")
+
+
+def test_another_project_with_a_snakefile_is_no_clone(tmp_path, monkeypatch):
+    monkeypatch.delenv(files.ROOT, raising=False)
+    monkeypatch.setattr(files, "PACKAGE", tmp_path / "site/kdltr")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Snakefile").touch()
+    with pytest.raises(FileNotFoundError, match="expected Snakefile and data/manifest.yaml"):
+        files.repository_root()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/manifest.yaml").touch()
+    assert files.repository_root() == tmp_path
+
+
+def test_cores_are_those_that_are_lent(monkeypatch):
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda process: {0, 3}, raising=False)
+    assert machine.cores() == 2

@@ -197,3 +197,9 @@ def test_a_name_that_stands_twice_is_refused_and_one_merged_from_elsewhere_is_no
             parse_yaml(text, "here")
     merged = "a: &a {b: 1}\nc: &c\n  <<: *a\n  b: 2\nd:\n  <<: *c\n  b: 3"
     assert parse_yaml(merged, "here") == {"a": {"b": 1}, "c": {"b": 2}, "d": {"b": 3}}
+
+
+@pytest.mark.parametrize("text", ["a: 2026-02-30", "a: 0x_", "a: !!int x", "[" * 2000])
+def test_what_yaml_cannot_be_is_said(text):
+    with pytest.raises(SettingError, match="^mine.yaml: expected YAML, found something else"):
+        parse_yaml(text, "mine.yaml")

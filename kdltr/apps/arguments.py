@@ -7,6 +7,7 @@ the last paragraph is an example. It declares the arguments and returns how they
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
 
 from kdltr.files import check_folder, place
 
@@ -149,7 +150,8 @@ def publish(parser: ArgumentParser) -> str:
 
     kdltr publish quick
     """
-    parser.add_argument("--box", metavar="DIR", help="what a time box measured, in place of them")
+    parser.add_argument("--box", type=named, metavar="DIR",
+                        help="what a time box measured, in place of them")
     _profile(parser)
     return "PROFILE [--box DIR]"
 
@@ -182,7 +184,8 @@ def notebook(parser: ArgumentParser) -> str:
 
 def file_to_write(path: str) -> str:
     """The path of a file to write, looked at before the work is done."""
-    found = place(named(path))
+    path = named(path)
+    found = Path(path)
     try:
         kind = "the folder" if found.is_dir() else "the device"
         if found.exists() and not found.is_file():
@@ -195,10 +198,13 @@ def file_to_write(path: str) -> str:
 
 
 def named(path: str) -> str:
-    """A path; none, as from a shell's variable that is not set, is not the working directory."""
+    """A path, ``~`` in it expanded, which shells leave in ``--out=~/box``.
+
+    None, as from a shell's variable that is not set, is not the working directory.
+    """
     if not path:
         raise ArgumentTypeError("expected a path, found none")
-    return path
+    return str(place(path)) if path.startswith("~") else path
 
 
 def _weights(parser: ArgumentParser) -> None:
@@ -215,7 +221,7 @@ def device_option(parser: ArgumentParser) -> None:
 
 
 def _plan(parser: ArgumentParser) -> None:
-    parser.add_argument("--plan", metavar="FILE.yaml",
+    parser.add_argument("--plan", type=named, metavar="FILE.yaml",
                         help="of the time box; default: params/gpu/timebox/plan.yaml")
 
 

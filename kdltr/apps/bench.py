@@ -78,6 +78,9 @@ def command(options: Namespace) -> int:
 
 def feed(options: Namespace) -> int:
     """A line for rendering, for reading shards in order and at random, and for augmenting."""
+    for name in ("pairs", "batch_size"):
+        if (value := getattr(options, name)) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, found {value}")
     shards, device = Shards(options.folder), _current(options.device)
     if len(shards) < options.batch_size:
         raise ValueError(f"expected shards of at least a batch of {options.batch_size} pairs, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ LARGEST = 60 << 20  # bytes: what a machine that is lent often takes
 SOURCES = ("Snakefile", "pyproject.toml", "kdltr", "data/manifest.yaml", "tests/gpu",
            "tests/golden", "tests/models/conftest.py", "tests/train/conftest.py")
 PACKAGES = "site"
+MADE_THERE = ("shards/", "training/")  # by `kdltr.apps.training`
 LINUX = [f"--platform=manylinux{name}_x86_64" for name in ("_2_28", "_2_27", "_2_17", "2014")]
 
 
@@ -84,7 +86,11 @@ def write_bundle(target: Path, file: Path, root: Path, python: str | None = None
 
 
 def _named(plan: Plan) -> list[str]:
-    """Every path below data/ in the settings of the trainings."""
+    """Every path below data/ in the settings of the trainings.
+
+    Raises:
+        BundleError: one leads elsewhere, where nothing is that the time box makes.
+    """
     def texts(value: Any) -> Iterator[str]:
         if isinstance(value, str):
             yield value
@@ -92,7 +98,13 @@ def _named(plan: Plan) -> list[str]:
             for one in value.values() if isinstance(value, dict) else value:
                 yield from texts(one)
 
-    return sorted({text for text in texts(plan.trainings) if text.startswith("data/")})
+    named = {os.path.normpath(text) for text in texts(plan.trainings) if "/" in text}
+    carried = {path for path in named if path.startswith("data/")}
+    if strange := sorted(path for path in named - carried if not path.startswith(MADE_THERE)):
+        raise BundleError(f"expected paths below data/, which the bundle takes along, or "
+                          f"{' and '.join(MADE_THERE)}, which the time box makes, found "
+                          f"{strange[0]}; link it below data/")
+    return sorted(carried)
 
 
 def _carry(source: Path, target: Path, how: dict[str, Any]) -> None:

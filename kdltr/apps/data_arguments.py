@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser
 
 from kdltr.apps.arguments import device_option, named
 from kdltr.generator import EFFECTS, SPLITS
+from kdltr.machine import cores
 
-CORES = os.cpu_count() or 1
+CORES = cores()
 
 
 def data(parser: ArgumentParser) -> str:
@@ -29,7 +29,8 @@ def verify(parser: ArgumentParser) -> str:
     """
     parser.add_argument("names", nargs="*", metavar="NAME",
                         help="of data/manifest.yaml, or a group such as textzoom")
-    parser.add_argument("--root", metavar="FOLDER", help="the data folder; default: data")
+    parser.add_argument("--root", type=named, metavar="FOLDER",
+                        help="the data folder; default: data")
     return "[NAME…] [--root FOLDER]"
 
 

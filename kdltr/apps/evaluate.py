@@ -20,6 +20,7 @@ from kdltr.files import atomic_path
 from kdltr.models.devices import checked_device
 from kdltr.models.weights import load_recogniser
 from kdltr.superres import load_two_stage
+from kdltr.superres.trunk import LR_SIZE
 
 
 def command(options: Namespace) -> int:
@@ -27,6 +28,9 @@ def command(options: Namespace) -> int:
     model = load_recogniser(options.weights, options.model, checked_device(options.device))
     reader, scores = model, {}
     if options.upscaler:
+        if tuple(model.image_size) == LR_SIZE:
+            raise ValueError(f"--upscaler enlarges LR images for a teacher; {model.name} reads "
+                             "them as they are, leave it out")
         reader = load_two_stage(options.upscaler, model).to(model.device)
     for path in options.data:
         pairs = load_for(model, path)

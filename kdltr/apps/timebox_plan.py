@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import TypedDict
+
+from kdltr.machine import cores
 
 DEFAULT = "timebox/plan.yaml"  # of a profile
 KINDS = ("distill", "pretrain")
@@ -60,7 +61,7 @@ class Plan:
     @property
     def processes(self) -> int:
         """How many render."""
-        return self.workers or max(1, (os.cpu_count() or 1) - 2)
+        return self.workers or max(1, cores() - 2)
 
 
 def read_plan(file: Path) -> Plan:

@@ -20,6 +20,7 @@ from kdltr.data.lines import placed
 from kdltr.data.opening import open_pairs, open_words
 from kdltr.data.records import DataError, RecordError, Word
 from kdltr.data.shards import Shards
+from kdltr.machine import cores
 
 log = logging.getLogger(__name__)
 _SPLIT_STREAM = 1  # keeps the validation split independent of the order of epoch 0
@@ -130,7 +131,7 @@ def load_pairs(
         else:
             encoded += range(rows.start, rows.stop)
         start = rows.stop
-    with ThreadPoolExecutor(threads or _cores()) as pool:  # the decoders run without Python's lock
+    with ThreadPoolExecutor(threads or cores()) as pool:  # the decoders run without Python's lock
         deque(pool.map(decode, encoded), maxlen=0)
     kept = [row for row, result in enumerate(results) if isinstance(result, str)]
     skipped = tuple(str(result) for result in results if not isinstance(result, str))
@@ -232,9 +233,3 @@ def select_labels(
 
 def _open(path):
     return open_pairs(path) if isinstance(path, str | os.PathLike) else path
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

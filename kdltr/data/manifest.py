@@ -234,7 +234,12 @@ def _digest(name: str, file: Path, record: Path, rehash: bool) -> tuple[str, str
 
 
 def _recorded(record: Path) -> dict[str, dict]:
-    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    try:
+        return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    except ValueError as error:
+        raise ManifestError(f"{record}: expected JSON as kdltr wrote it, found other text "
+                            f"({error}); mend it, or delete it to record all files anew",
+                            "damaged") from None
 
 
 def _record(name: str, file: Path, digest: str, record: Path) -> None:

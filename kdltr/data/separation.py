@@ -31,7 +31,8 @@ def training_sets(paths: Iterable[str | os.PathLike]) -> dict[str, dict[str, Any
         check_split(split)
         one = found[portable(path)] = data_hash(path)
         known = known_tests().get(one["labels"])
-        if known or path.absolute().parent.name == "test":
+        folder = path.absolute().parent if path.name == "data.mdb" else path.absolute()
+        if known or folder.parent.name == "test":
             raise DataError(f"{path}: expected words to learn from, found "
                             f"{f'the labels of {known}, ' if known else ''}a test set; leave it "
                             "out, or read it by evaluate alone")

@@ -92,7 +92,8 @@ def evaluate(
 
 
 def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
-    """The words of a data set in the size that `model` reads: its LR images where they fit.
+    """The words of a data set in the size that `model` reads: LR images for a student, which has a
+    name in ``_ltr`` or reads their usual size.
 
     Lines are placed on a canvas of that size; LR images of lines keep the one they are stored in.
     """
@@ -102,7 +103,9 @@ def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
         hr_size, lr_size = pair.hr.shape[:2], pair.lr.shape[:2]
     elif model.lines:
         lr_size = tuple(side // 2 for side in size)
-    return load_pairs([data], hr_size if size == lr_size else size, lr_size, lines=model.lines)
+    if size == lr_size or model.name.endswith("_ltr"):
+        return load_pairs([data], hr_size, size, lines=model.lines)
+    return load_pairs([data], size, lr_size, lines=model.lines)
 
 
 def upsample_bicubic(images: Tensor, size: tuple[int, int] | None = None) -> Tensor:

@@ -26,8 +26,8 @@ def write_generated(
 ) -> None:
     """Make the LMDB `folder` unless it is there, complete and made with exactly these `settings`.
 
-    They are recorded in `<folder>.json`, which is written last, so that it never vouches for data
-    that is being replaced.
+    They are recorded in `<folder>.json`, until all is written as unfinished, so that it never
+    vouches for data that is being replaced. Data that has no such record is not touched.
 
     Args:
         folder: of the LMDB.
@@ -37,14 +37,17 @@ def write_generated(
         write: makes `folder` as a whole or not at all, and returns the number of records.
 
     Raises:
-        DataError: another number of records was written.
+        DataError: other data lies there; or another number of records was written.
     """
     record = _record(folder)
     if _is_complete(folder, record, settings, size, layout):
         logger.info("%s: %d records are there already", folder.name, size)
         return
+    if os.path.lexists(folder) and not record.is_file():
+        raise DataError(f"{folder}: expected generated data or nothing, found other data, which "
+                        "would be replaced; name another folder, or move it away")
     make_folder(folder.parent)
-    record.unlink(missing_ok=True)
+    write_json(record, {"unfinished": dict(settings)})
     count = write(folder)
     if count != size:
         raise DataError(f"{folder}: expected to write {size} records, wrote {count}; run again")

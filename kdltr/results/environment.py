@@ -14,6 +14,7 @@ import psutil
 import torch
 
 from kdltr.data.hashes import ROOT
+from kdltr.machine import cores
 from kdltr.models.devices import cpu_model
 
 log = logging.getLogger(__name__)
@@ -65,11 +66,9 @@ def versions() -> dict[str, str | None]:
 
 def hardware() -> dict[str, Any]:
     """CPU model, logical cores this process may use, torch's threads, bytes of memory, GPU."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return {
         "cpu": cpu_model(),
-        "cores": cores,
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "memory": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from kdltr import machine
 from kdltr.extras import require
 from kdltr.files import PACKAGE, write_text
 from kdltr.locks import only_writer
@@ -105,7 +106,7 @@ def _command(
     require("snakemake", "notebooks")
     asked = {"-q", "--quiet", "--verbose"} & set(extra)
     start = ["-m", "snakemake"] if asked or log is None else ["-c", _SNAKEMAKE, str(log)]
-    cores = cores or os.cpu_count() or 1
+    cores = cores or machine.cores()
     own = root / "Snakefile"
     snakefile = own if own.is_file() else PACKAGE.parent / "Snakefile"
     command = [sys.executable, *start, *extra, "--snakefile", str(snakefile)]

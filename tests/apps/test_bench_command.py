@@ -74,3 +74,5 @@ def test_feed_prints_a_line_for_each(tmp_path, monkeypatch, capsys):
     assert said.count("reading 9 pairs") == 2 and f"{torch.get_num_threads()} threads" in said
     assert main([*arguments, "10"]) == 2
     assert "give a smaller --batch-size" in capsys.readouterr().err
+    assert main([*arguments, "0"]) == 2
+    assert "--batch-size must be at least 1, found 0" in capsys.readouterr().err

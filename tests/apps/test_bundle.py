@@ -133,6 +133,7 @@ def test_weights_that_are_made_are_in_it(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("settings", "said"), [
     ({"data": ["data/none"]}, "data/none, which the plan names, found nothing"),
     ({"epoch": 3}, "unknown setting 'epoch'"),
+    ({"words": ["data/words", "../words"]}, "found ../words; link it below data/"),
     ({"carry": {"packages": ["no-such-package"]}}, "pip install no-such-package"),
 ])
 def test_what_lacks_is_one_line_and_nothing_is_left(settings, said, root, tmp_path, capsys):

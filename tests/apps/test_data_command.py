@@ -89,6 +89,13 @@ def test_sizes_that_are_wrong_are_said(sizes, said, tmp_path, capsys):
     assert not (tmp_path / "x").exists()
 
 
+def test_the_home_folder_is_meant_where_no_shell_expands_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "words").mkdir()
+    assert main(["data", "convert", str(tmp_path), "~/words"]) == 2
+    assert f"expected no {tmp_path / 'words'}, found one" in capsys.readouterr().err
+
+
 def test_shards_are_written(tmp_path, capsys):
     arguments = ["--pairs", "3", "--size", "2", "--split", "test/hard", "--workers", "1"]
     assert main(["data", "shards", str(tmp_path / "s"), *arguments]) == 0

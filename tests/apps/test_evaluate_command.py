@@ -57,6 +57,8 @@ def test_student_teacher_and_what_enlarges_are_counted_as_the_library_does(words
 def test_a_student_is_not_enlarged_for(words, capsys):
     assert main(["evaluate", "parseq_nano_ltr", str(words / "pairs"), "--bicubic"]) == 2
     assert "parseq_nano_ltr reads them as they are" in capsys.readouterr().err
+    assert main(["evaluate", "parseq_nano_ltr", str(words / "pairs"), "--upscaler", "any"]) == 2
+    assert "--upscaler enlarges LR images for a teacher" in capsys.readouterr().err
 
 
 def test_several_sets_have_an_average_and_every_reading_can_be_kept(words, capsys, tmp_path):

@@ -150,6 +150,12 @@ def test_other_file_than_its_name_says(toy):
         verify("model", toy)
 
 
+def test_a_damaged_record_is_said(toy):
+    (toy / "verified.json").write_text('{"a": {},}')
+    with pytest.raises(ManifestError, match=r"verified\.json: expected JSON as kdltr wrote it"):
+        verify("toy/train1", toy)
+
+
 def test_change_after_first_use(toy):
     verify("toy/train1", toy)
     image = np.ones((4, 8, 3), np.uint8)

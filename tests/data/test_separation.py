@@ -48,6 +48,8 @@ def test_a_test_set_is_refused_by_its_labels_its_folder_and_its_making(tmp_path,
         training_sets([path])
     with pytest.raises(DataError, match="found a test set"):
         training_sets([write(tmp_path / "test" / "mine", ["other"])])
+    with pytest.raises(DataError, match="found a test set"):
+        training_sets([tmp_path / "test" / "mine" / "data.mdb"])
     shards = write_shards(tmp_path / "shards", 2, seed=1, split="test/easy")
     with pytest.raises(DataError, match="found 'test/easy', a test split"):
         training_sets([shards])

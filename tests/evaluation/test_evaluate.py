@@ -8,12 +8,15 @@ import torch
 from scipy.stats import binom
 
 from kdltr.charset import ASCII94, Reading
+from kdltr.data.lmdb import write_pairs
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import (
     PROTOCOL,
     UpsampleBicubic,
     combine,
     evaluate,
+    images_for,
+    load_for,
     matches,
     mcnemar,
     score,
@@ -116,6 +119,16 @@ def test_image_size_decides_between_lr_and_hr():
         assert evaluate(Parrot(["a", "b"], size), pairs).correct == 2
     with pytest.raises(ValueError, match=r"reads images of \(8, 32\), found LR of \(16, 64\)"):
         evaluate(Parrot(["a"], (8, 32)), pairs)
+
+
+def test_a_student_of_another_size_reads_lr_images(tmp_path):
+    hr, lr = np.full((32, 128, 3), 255, np.uint8), np.zeros((16, 64, 3), np.uint8)
+    write_pairs(tmp_path / "pairs", [(hr, lr, "a")])
+    for name, pixel in (("parrot_ltr", 0), ("parrot", 255)):
+        model = Parrot(["a"], (16, 96))
+        model.name = name
+        images = images_for(model, load_for(model, tmp_path / "pairs"))
+        assert images.shape[2:] == (16, 96) and (images == pixel).all()
 
 
 def test_nothing_to_evaluate_and_numbers_that_are_none():

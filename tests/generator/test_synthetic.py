@@ -13,9 +13,11 @@ import pytest
 from kdltr import generator
 from kdltr.data.lmdb import PairedWords
 from kdltr.data.loader import load_pairs
+from kdltr.data.records import DataError
 from kdltr.extras import MissingExtra
 from kdltr.generator import fonts, synthetic, words
 from kdltr.generator.camera import DIFFICULTIES, Camera
+from kdltr.generator.generated import made_from
 from kdltr.generator.lettering import bend, draw_mask, letterforms
 from kdltr.generator.scene import render_word
 
@@ -251,9 +253,17 @@ def test_stale_or_half_written_splits_are_made_again(tmp_path, monkeypatch):
         patch.setattr(synthetic, "_pair", fail)
         with pytest.raises(KeyboardInterrupt):
             synthetic.write_textzoom_like(tmp_path, sizes, seed=2)
-    assert not (tmp_path / "test" / "easy.json").exists()
+    assert "unfinished" in made_from(folder)
     synthetic.write_textzoom_like(tmp_path, sizes, seed=2)
     assert PairedWords(folder).encoded(0) == first
+
+
+def test_data_of_others_is_not_replaced(tmp_path):
+    (tmp_path / "train1").mkdir()
+    (tmp_path / "train1/thesis.txt").write_text("mine")
+    with pytest.raises(DataError, match="train1: expected generated data or nothing, found other"):
+        synthetic.write_textzoom_like(tmp_path, {"train1": 1}, seed=1)
+    assert (tmp_path / "train1/thesis.txt").read_text() == "mine"
 
 
 def test_workers_change_nothing(tmp_path, monkeypatch):
