@@ -1,39 +1,53 @@
 """Two methods on the same images: by how much one is better, whether that can be chance, where."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kdltr.data.loader import WordPairs
-from kdltr.evaluation.scores import Z95, Scores, mcnemar, verdict
+from kdltr.evaluation.scores import Z95, Scores, mcnemar, sign_flips, verdict
 
 WRONG, NOTHING = "✗", "(nothing)"  # marks of `reading_table`
 CHANCE = "indistinguishable"  # of two methods: which is better may be chance
 SURE = 0.05  # two-sided p of McNemar's test above which two methods are indistinguishable
 
+Runs = Scores | Sequence[Scores]  # of one training, or of several seeds
 
-def paired_difference(a: Scores, b: Scores) -> tuple[float, float, float]:
+
+def paired_difference(a: Runs, b: Runs) -> tuple[float, float, float]:
     """Accuracy of `a` minus that of `b` in percentage points, and its 95 % interval.
 
     The interval is the one for paired proportions by the normal approximation: images that both
-    read alike do not widen it. It is clipped to what is possible, [-100, 100].
+    read alike do not widen it. An image that several seeds read counts once, by their mean. It is
+    clipped to what is possible, [-100, 100].
 
     Raises:
-        ValueError: the two did not see the same images.
+        ValueError: the two did not see the same images, or are of other numbers of seeds.
     """
-    counts = mcnemar(a, b).counts
-    more, less, n = counts.only_a, counts.only_b, a.n
-    half = Z95 * (more + less - (more - less) ** 2 / n) ** 0.5 / n
-    difference = (more - less) / n
+    ahead, seeds = _ahead(a, b)
+    n, total = len(ahead), int(ahead.sum())
+    half = Z95 * (int((ahead**2).sum()) - total**2 / n) ** 0.5 / (n * seeds)
+    difference = total / (n * seeds)
     return (100 * difference, 100 * max(difference - half, -1.0), 100 * min(difference + half, 1.0))
+
+
+def _ahead(a: Runs, b: Runs) -> tuple[np.ndarray, int]:
+    """By how many seeds more `a` reads each image (N,), below 0 by fewer; and how many seeds."""
+    runs = [[each] if isinstance(each, Scores) else each for each in (a, b)]
+    ahead: np.ndarray = np.zeros(runs[0][0].n, int)
+    for one, other in zip(*runs, strict=True):
+        mcnemar(one, other), mcnemar(runs[0][0], one)  # refuse other images
+        right, also = (each.predictions["correct"].to_numpy(int) for each in (one, other))
+        ahead += right - also
+    return ahead, len(runs[0])
 
 
 def claim(
     text: str,
-    better: Scores,
-    worse: Scores,
+    better: Runs,
+    worse: Runs,
     published: float | None = None,
     n_published: int | None = None,
     same_data: bool = True,
@@ -43,25 +57,28 @@ def claim(
 
     Args:
         text: the claim in words.
+        better, worse: what was read, of each seed if there are several.
         published: difference in points that the paper states; None if it states none.
         n_published: images behind it.
         same_data: False for other data than the paper's.
         same_model: False for a recogniser of another size than the published one.
 
     Returns:
-        claim, published, measured, low, high (points), p (McNemar's exact test), n, verdict (about
+        claim, published, measured, low, high (points), p (`kdltr.evaluation.scores.sign_flips`,
+        which is McNemar's exact test of one seed), n (images), verdict (about
         the published figure: `kdltr.evaluation.scores.verdict`) and here (whether it holds in
         these data).
     """
     measured, low, high = paired_difference(better, worse)
-    p = mcnemar(better, worse).p
+    ahead, _ = _ahead(better, worse)
+    p, n = sign_flips(ahead), len(ahead)
     here = CHANCE if p >= SURE else "holds" if measured > 0 else "the reverse holds"
     judged = "not in the paper"
     if published is not None:
-        judged = verdict(published, measured, n_published, better.n, same_data, same_model)
+        judged = verdict(published, measured, n_published, n, same_data, same_model)
     return {
         "claim": text, "published": published, "measured": measured, "low": low, "high": high,
-        "p": p, "n": better.n, "verdict": judged, "here": here,
+        "p": p, "n": n, "verdict": judged, "here": here,
     }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""Trainings that differ only in their seed: named, told apart, and counted together.
+"""Trainings that differ only in their seed: named, told apart, and set beside each other.
 
     recognisers = of_seeds(recognisers, [42, 43])   # "distilled" becomes "distilled, seed 42", …
-    pooled(whole["parseq"], "distilled", "bicubic")  # McNemar's test on the words of all seeds
+    claim(text, *runs_of(whole["parseq"], "distilled", "bicubic"))   # kdltr.evaluation.compare
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdltr.evaluation.scores import Scores, combine
+from kdltr.evaluation.scores import Scores
 
 _NAMED = re.compile(r"(?P<method>.+), seed (?P<seed>\d+)")
 
@@ -68,11 +68,10 @@ def apart(predictions: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def pooled(found: Mapping[str, Scores], *methods: str) -> tuple[Scores, ...]:
-    """The words of all seeds of each method together, so that methods can be compared.
+def runs_of(found: Mapping[str, Scores], *methods: str) -> tuple[list[Scores], ...]:
+    """What each method read by each seed, so that methods can be compared.
 
-    A method without seeds counts as often as there are seeds of the others: its every word stands
-    beside the same word of each.
+    A method without seeds is there as often as there are seeds of the others.
 
     Args:
         found: by name.
@@ -94,6 +93,5 @@ def pooled(found: Mapping[str, Scores], *methods: str) -> tuple[Scores, ...]:
         if whole is None and [*own] != seeds:
             raise ValueError(f"expected {method!r} of the seeds {seeds}, found {[*own]}; train "
                              "both methods with the same seeds")
-        each = {f"seed {seed}": own.get(seed, whole) for seed in seeds}
-        made.append(combine(each) if len(each) > 1 else next(iter((each or own).values())))
+        made.append([own.get(seed, whole) for seed in seeds] or [whole])
     return tuple(made)

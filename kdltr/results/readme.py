@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-from kdltr.evaluation.scores import wilson
 from kdltr.files import write_text
 from kdltr.results.record import Result, read_result
 from kdltr.results.rows import AVERAGE, Row
@@ -203,13 +202,11 @@ def refresh(readme: Path) -> None:
 
 
 def _mean(rows: Sequence[Row]) -> Row:
-    """The row of several seeds: their mean, an accuracy's interval from all of them."""
+    """The row of several seeds: their mean, and the widest interval."""
     if len(rows) == 1:
         return rows[0]
-    low, high = None, None
-    if all("correct" in row.extra for row in rows):
-        low, high = (100 * end for end in wilson(sum(row.extra["correct"] for row in rows),
-                                                 sum(row.n for row in rows)))
+    low, high = (widest([getattr(row, end) for row in rows if getattr(row, end) is not None],
+                        default=None) for end, widest in (("low", min), ("high", max)))
     return replace(rows[0], value=fmean(row.value for row in rows), low=low, high=high, seed=None)
 
 

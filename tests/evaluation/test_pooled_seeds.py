@@ -1,10 +1,11 @@
-"""Trainings that differ only in their seed: names, columns, and the words of all together."""
+"""Trainings that differ only in their seed: names, columns, and each beside the other's."""
 
 import pandas as pd
 import pytest
 
-from kdltr.evaluation.scores import mcnemar, score
-from kdltr.evaluation.seeds import apart, method_of, named, of_seeds, pooled
+from kdltr.evaluation.compare import claim
+from kdltr.evaluation.scores import score
+from kdltr.evaluation.seeds import apart, method_of, named, of_seeds, runs_of
 from kdltr.results import beside_published, collect, recompute
 
 WORDS = ["one", "two", "three", "four"]
@@ -45,16 +46,25 @@ def test_the_seed_of_a_name_becomes_a_column():
     assert table.loc["distilled", "sd"] == pytest.approx(17.67767)
 
 
-def test_words_of_all_seeds_are_compared_with_a_method_without_any():
+def test_each_seed_is_compared_with_a_method_without_any():
     found = {"bicubic": scores([0]), "distilled, seed 1": scores([0, 1]),
              "distilled, seed 2": scores([1, 2, 3])}
-    distilled, bicubic = pooled(found, "distilled", "bicubic")
-    assert distilled.n == bicubic.n == 8 and (distilled.correct, bicubic.correct) == (5, 2)
-    counts = mcnemar(distilled, bicubic).counts
-    assert (counts.only_a, counts.only_b, counts.both) == (4, 1, 1)
+    distilled, bicubic = runs_of(found, "distilled", "bicubic")
+    assert [run.correct for run in distilled] == [2, 3]
+    assert [run.correct for run in bicubic] == [1, 1]
+    made = claim("", distilled, bicubic)
+    assert made["n"] == 4 and made["measured"] == 37.5  # +2, +1, +1, −1 of 2 seeds × 4 words
+    assert made["p"] == 0.5  # 8 of 16 choices of signs give a sum as far from 0 as 3
     one = {"bicubic": scores([0]), "distilled, seed 1": scores([0, 1])}
-    assert [part.n for part in pooled(one, "distilled", "bicubic")] == [4, 4]
-    assert pooled({"a": scores([0])}, "a")[0].n == 4
+    assert [len(runs) for runs in runs_of(one, "distilled", "bicubic")] == [1, 1]
+    assert runs_of({"a": scores([0])}, "a")[0][0].n == 4
+
+
+def test_seeds_that_read_alike_tell_no_more_than_one():
+    one, other = scores([0, 1, 2]), scores([3])
+    once, thrice = claim("", one, other), claim("", [one] * 3, [other] * 3)
+    assert once.keys() == thrice.keys()
+    assert all(once[key] == pytest.approx(thrice[key]) for key in ("measured", "low", "high", "p"))
 
 
 def test_a_name_says_its_method():
@@ -64,4 +74,4 @@ def test_a_name_says_its_method():
 def test_methods_of_other_seeds_are_refused():
     found = {"a, seed 1": scores([0]), "b, seed 1": scores([0]), "b, seed 2": scores([1])}
     with pytest.raises(ValueError, match=r"expected 'a' of the seeds \[1, 2\], found \[1\]"):
-        pooled(found, "a", "b")
+        runs_of(found, "a", "b")
