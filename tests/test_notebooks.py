@@ -122,6 +122,14 @@ def test_every_run_s_parameters_fit_its_notebook_and_its_settings(profile, run):
         PretrainConfig.from_dict({"output_dir": "x"} | given["training"])
 
 
+@pytest.mark.parametrize(("profile", "run"), [key for key in RUNS if key[1] == "06_robustness"])
+def test_two_stage_methods_of_a_profile_are_in_its_curves(profile, run):
+    given = parameters(RUNS[profile, run][1])
+    there = {name for name, entry in given.get("recognisers", {}).items() if "two_stage" in entry}
+    read = {*given.get("two_stage_of", ())}
+    assert bool(there) == bool(read) and read <= there
+
+
 def test_every_parameter_file_is_read_by_a_run():
     read_by_some = {file for _, files in RUNS.values() for file in files}
     there = {str(p.relative_to(ROOT)) for p in (ROOT / "params").glob("*/*.yaml")

@@ -110,7 +110,7 @@ def marked(reading: str, label: str) -> list[tuple[str, bool]]:
     Compared as accuracies are: without case, [0-9a-z] alone; other characters count as right.
     A character of the label that the reading lacks is `GAP`, wrong.
     """
-    compared = [i for i, c in enumerate(reading) if alphanumeric_lower(c)]
+    compared = [i for i, c in enumerate(reading) for _ in alphanumeric_lower(c)]  # ½ is two of them
     right = [True] * len(reading)
     gaps: dict[int, int] = {}
     for kind, place, _ in Levenshtein.editops(*map(alphanumeric_lower, (reading, label))):

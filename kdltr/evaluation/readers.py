@@ -44,9 +44,16 @@ def load_readers(
 
     Returns:
         `readers[recogniser][method]`: "teacher on HR", "bicubic", two stages, then the students.
+
+    Raises:
+        ValueError: weights of several seeds, as `kdltr.evaluation.seeds.of_seeds` takes them.
+        kdltr.checkpoint.CheckpointError: weights that cannot be read or do not fit.
     """
     readers = {}
     for name, entry in recognisers.items():
+        if several := [path for path in entry["students"].values() if "{seed}" in str(path)]:
+            raise ValueError(f"expected the weights of one training, found {several[0]}; write a "
+                             "seed in place of {seed}")
         sizes = entry.get("sizes", {})
         teacher = create_model(name, entry["weights"], **sizes).to(device)
         students = {

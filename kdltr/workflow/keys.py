@@ -2,8 +2,9 @@
 
 File times say nothing in a fresh clone, so a result is out of date when its key changes. A key
 is a digest of the parameters, of the notebook's code cells, of the kdltr modules the notebook
-reaches by imports, of the input files, and of the keys of the runs it needs. Comments,
-docstrings, text cells and outputs are no part of it: they cannot change a result.
+reaches by imports and the tables that lie beside these, of the input files, and of the keys of the
+runs it needs. Comments, docstrings, text cells and outputs are no part of it: they cannot change a
+result.
 """
 
 import ast
@@ -20,7 +21,7 @@ PACKAGE = "kdltr"
 LEAVES = (
     "results", "bench", "apps", "workflow", "models.onnx", "models.weights",
     *(f"evaluation.{name}" for name in ("efficiency", "attention", "calibration", "confusion",
-                                        "bootstrap", "photographs", "peers")),
+                                        "compare", "bootstrap", "photographs", "peers")),
 )
 WHOLE = 16 * 2**20  # bytes: larger files are keyed by their size and both ends
 END = 2**20
@@ -90,11 +91,18 @@ def library_digest(source: str, package_root: Path, without: Iterable[str] = ())
         if path is None:
             continue  # an attribute, not a module
         text = path.read_text(encoding="utf-8")
-        reached[name] = code_digest(text)
+        reached[name] = code_digest(text) + _tables(path, text)
         is_package = path.name == "__init__.py"
         waiting |= _imports(text, name if is_package else name.rpartition(".")[0])
         waiting |= {name.rpartition(".")[0]} - {""}  # importing a module runs its packages
     return digest(reached)
+
+
+def _tables(path: Path, text: str) -> str:
+    """Digests of the files beside a module that it names, as words_of_tests.csv."""
+    named = (other for other in sorted(path.parent.iterdir())
+             if other.suffix in (".csv", ".json") and other.name in text)
+    return "".join(map(file_digest, named))
 
 
 @functools.cache

@@ -71,6 +71,8 @@ def test_labels_without_characters_are_refused():
         ("words", "word", "word[s]"),
         ("", "ab", "[·][·]"),
         ("x-y", "xy", "x-y"),
+        ("Brand™", "brand", "Brand[™]"),  # compared as tm
+        ("½a", "12a", "½a"),
     ],
 )
 def test_wrong_characters_are_marked(reading, label, expected):

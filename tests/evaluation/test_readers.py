@@ -1,5 +1,7 @@
 """Recognisers as parameters name them, loaded side by side."""
 
+import pytest
+
 from kdltr.checkpoint import save_weights
 from kdltr.evaluation.readers import load_readers
 from tests.models.conftest import PPOCR, ctc_toy
@@ -14,3 +16,9 @@ def test_readers_of_a_recogniser_whose_teacher_is_not_twice_its_student(tmp_path
     assert {method: model.image_size for method, model in readers.items()} == {
         "teacher on HR": (48, 192), "bicubic": (16, 64), "as it starts": (16, 64)}
     assert readers["as it starts"].head.weight.equal(teacher.head.weight)
+
+
+def test_weights_of_several_seeds_are_not_one_reader():
+    entry = {"weights": None, "student": "x", "students": {"distilled": "a-{seed}.safetensors"}}
+    with pytest.raises(ValueError, match="expected the weights of one training, found a-"):
+        load_readers({"parseq_nano": entry})

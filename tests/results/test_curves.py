@@ -52,6 +52,14 @@ def test_dots_have_a_line_for_each_degradation_and_their_intervals():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == METHODS[1:]
 
 
+def test_dots_of_many_methods_stay_at_their_line():
+    methods = [f"m{i}" for i in range(8)]
+    table = pd.DataFrame([{"recogniser": "a", "method": method, "line": line, "accuracy": 0.5,
+                           "low": 0.4, "high": 0.6} for method in methods for line in "xy"])
+    places = [bar.lines[0].get_ydata() for bar in dots(table, methods).axes[0].containers]
+    assert max(y[0] for y in places) < min(y[1] for y in places) - 0.15
+
+
 def test_a_grid_shows_every_image_with_its_caption():
     grey = np.full((4, 8, 3), 90, np.uint8)
     figure = image_grid({"blur": [("0", grey), ("2", grey)], "jpeg": [("5", grey)]})

@@ -62,6 +62,8 @@ def dots(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
         methods: as of `level_curves`.
     """
     lines, shown = list(table["line"].unique()), set(table["method"])
+    drawn = [method for method in methods if method in shown]
+    step = min(0.2, 0.8 / max(len(drawn), 1))  # lines lie 1 apart
     parts = list(table.groupby("recogniser", sort=False))
     size = 2.0 + 2.6 * len(parts), 0.9 + 0.28 * len(lines)
     figure, places = style.panels(*size, 1, len(parts), sharex=True, sharey=True)
@@ -69,7 +71,7 @@ def dots(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
         for number, method in enumerate(methods):
             if method in shown:
                 rows = part[part["method"] == method].set_index("line").reindex(lines)
-                y = style.side_by_side(len(lines), number, len(methods), 0.2)
+                y = style.side_by_side(len(lines), drawn.index(method), len(drawn), step)
                 axes.errorbar(rows["accuracy"], y, xerr=style.interval(rows), ls="none", ms=4,
                               elinewidth=1, label=method, **style.look(number))  # fmt: skip
         style.tidy(axes, recogniser, "x", "both", xlabel="words read right", xlim=(-0.02, 1))
