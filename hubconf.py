@@ -10,7 +10,7 @@ from functools import partial as _partial
 from kdltr.models.weights import list_weights as _list_weights
 from kdltr.models.weights import load_recogniser as _load_recogniser
 
-dependencies = ["numpy", "safetensors", "torch"]
+dependencies = ["numpy", "pydantic", "safetensors", "torch", "typing_extensions", "yaml"]
 
 for _name in _list_weights():
     globals()[_name] = _partial(_load_recogniser, _name)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from kdltr.files import atomic_path, place
@@ -29,7 +29,7 @@ from kdltr.messages import kind_of
 _CONTAINERS = ("state_dict_G", "model", "state_dict")
 _PREFIXES = ("module.", "model.")  # and torch.compile's, of parts too
 _COMPILED = "_orig_mod."
-_NOT_WRITTEN = ("I/O error", "inline_container.cc")  # safetensors' words, and torch's
+_NOT_WRITTEN = "inline_container.cc"  # in what torch says of a full disk
 _GLOBAL = re.compile(r"GLOBAL (\S+)")  # of torch's message: what a pickle would call
 
 
@@ -202,7 +202,20 @@ def save_weights(
     header = {key: value if isinstance(value, str) else json.dumps(value)
               for key, value in (({"config": sizes} if sizes else {}) | dict(metadata)).items()}
     with _written(path) as temporary:
-        save_file(state, temporary, header)
+        temporary.write_bytes(_sorted(save(state, header)))
+
+
+def _sorted(content: bytes) -> bytes:
+    """A safetensors file with its metadata in order: the same weights are the same bytes, then.
+
+    The library writes them in an order of chance.
+    """
+    begin = 8 + int.from_bytes(content[:8], "little")  # of the tensors
+    header = json.loads(content[8:begin])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[begin:]
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -229,8 +242,8 @@ def _written(path: str | Path) -> Iterator[Path]:
     with atomic_path(path) as temporary:
         try:
             yield temporary
-        except (SafetensorError, RuntimeError) as error:
-            if not any(said in str(error) for said in _NOT_WRITTEN):
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and _NOT_WRITTEN not in str(error):
                 raise
             raise OSError(f"{path} cannot be written ({error}); make room on its disk, and run "
                           "again to go on from what was saved before") from error

@@ -15,6 +15,7 @@ from kdltr.checkpoint import (
     CheckpointError,
     load_matching,
     load_weights,
+    read_metadata,
     read_weights,
     save_state,
     save_weights,
@@ -53,6 +54,16 @@ def test_safetensors_round_trip(model, tmp_path, half):
         assert other.state_dict()[name].dtype == torch.float32
         expected = value.half().float() if half else value
         assert other.state_dict()[name].equal(expected)
+
+
+def test_the_same_weights_are_the_same_bytes(model, tmp_path):
+    metadata = {name: name for name in "abcdefgh"}
+    for number in range(4):
+        save_weights(model, tmp_path / f"{number}.safetensors", metadata)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    assert metadata.items() <= read_metadata(tmp_path / "0.safetensors").items()
+    save_weights(model, tmp_path / "plain.safetensors", {})
+    assert read_weights(tmp_path / "plain.safetensors").keys() == model.state_dict().keys()
 
 
 def test_of_each_kind_of_difference_the_first_is_named_and_all_are_counted(model, tmp_path):

@@ -1,6 +1,7 @@
 """Structure of the committed notebooks; nbval replays them in `make test`."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -84,6 +85,21 @@ def test_it_names_no_machine(path):
             assert not MACHINE.search(text), MACHINE.search(text)
 
 
+PICTURES = re.compile(r"\b(examples|contact_sheet|image_grid|attention_maps)\(")
+
+
+@each
+def test_figures_that_show_words_lie_where_the_report_does_not_look(path):
+    """`plots.pictures_at` says where: photographs are other people's."""
+    if path.stem.startswith("13"):  # generated lines, and none of IAM's
+        return
+    cells = ["".join(cell.source) for cell in nbformat.read(path, 4).cells
+             if cell.cell_type == "code"]
+    shown = {name for cell in cells for name in re.findall(r'^(\w+) = f".*/figures/', cell, re.M)}
+    for cell in (cell for cell in cells if PICTURES.search(cell)):
+        assert "/figures/" not in cell and not [name for name in shown if f"{{{name}}}" in cell]
+
+
 @each
 def test_it_is_small(path):
     assert path.stat().st_size < 1_500_000
@@ -128,6 +144,24 @@ def test_two_stage_methods_of_a_profile_are_in_its_curves(profile, run):
     there = {name for name, entry in given.get("recognisers", {}).items() if "two_stage" in entry}
     read = {*given.get("two_stage_of", ())}
     assert bool(there) == bool(read) and read <= there
+
+
+def without_places(value):
+    """Parameters as JSON has them, but for what differs from one machine to another."""
+    if isinstance(value, dict):
+        return {key: without_places(part) for key, part in value.items()
+                if key not in ("precision", "photographs", "folders")}
+    return [*map(without_places, value)] if isinstance(value, list | tuple) else value
+
+
+COMMITTED = [key for key in RUNS if (ROOT / f"results/reference/{key[0]}/{key[1]}.json").is_file()]
+
+
+@pytest.mark.parametrize(("profile", "run"), COMMITTED)
+def test_committed_results_are_of_the_parameters_that_are_there(profile, run):
+    made = json.loads((ROOT / f"results/reference/{profile}/{run}.json").read_text())["parameters"]
+    given = without_places(parameters(RUNS[profile, run][1]))
+    assert {name: without_places(made.get(name)) for name in given} == given
 
 
 def test_every_parameter_file_is_read_by_a_run():

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from kdltr.charset import Reading
 from kdltr.data.images import resize
+from kdltr.data.lines import placed
 from kdltr.models import Recogniser
 from kdltr.models.detector import Box, Detector
 from kdltr.models.lines import LineReader, Part
@@ -81,7 +82,8 @@ class PhotographReader:
         """
         words = self._parted(image)
         small = [i for i, word in enumerate(words) if word.box.size[0] <= SMALL]
-        crops = [resize(words[i].box.crop(image), self.student.image_size) for i in small]
+        fit = placed if self.student.lines else resize
+        crops = [fit(words[i].box.crop(image), self.student.image_size) for i in small]
         for i, reading in zip(small, read_resized(self.student, crops), strict=True):
             other = Word(reading, words[i].box, self.student.name)
             words[i] = max(other, words[i], key=lambda word: _sureness([word.reading]))

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from kdltr.apps import timebox, timebox_plan
 from kdltr.files import place, repository_root, write_text
+from kdltr.messages import nearest
 from kdltr.workflow import engine, tidy
 from kdltr.workflow.notebook import run_notebook
 from kdltr.workflow.parameters import NotebookError, declarations, read_parameters
+from kdltr.workflow.written import profiles
 
 LARGE = 8 * 10**6  # bytes of a page: a phone takes its time, and a repository keeps every version
 logger = logging.getLogger(__name__)
@@ -83,6 +85,8 @@ def publish(options: Namespace) -> int:
 
     root = repository_root()
     if options.box:
+        if options.profile not in (known := profiles(root)):
+            raise ValueError(f"no profile {options.profile!r}{nearest(options.profile, known)}")
         timebox.publish(Path(options.box), root / "results" / "reference" / options.profile)
     else:
         tidy.publish(options.profile, root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -118,9 +119,12 @@ def _check_picture(options: Namespace) -> None:
         raise ValueError("expected --picture with --detect and one photograph, found "
                          f"{len(options.images)} images{'' if options.detect else ', no --detect'}")
     Image.init()
-    if Image.EXTENSION.get(Path(options.picture).suffix.lower()) not in Image.SAVE:
+    kind = Image.EXTENSION.get(Path(options.picture).suffix.lower())
+    try:  # not every format takes colours, or can be written
+        Image.new("RGB", (2, 2)).save(io.BytesIO(), kind or "")
+    except (KeyError, OSError, ValueError):
         raise ValueError(f"expected --picture to name an image file, such as found.png, found "
-                         f"{options.picture}")
+                         f"{options.picture}") from None
     if Path(options.picture).resolve() == Path(options.images[0]).resolve():
         raise ValueError(f"expected another file than the photograph itself with --picture, found "
                          f"{options.picture}")

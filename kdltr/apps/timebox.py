@@ -128,11 +128,17 @@ class _Box:
 
     def trainings(self) -> int:
         """One after another, while what the next ones read is rendered."""
-        todo = [name for name in self.plan.trainings if not self._result(name).get("finished")]
-        renderer = self._renderer(todo)
+        todo = [name for name in self.plan.trainings if not self._is_finished(name)]
+        begin, renderer = time.monotonic(), self._renderer(todo)
         try:
             for name in todo:
-                if not self._is_rendered(name, renderer) or self._left() < CLOSING:
+                if not self._is_rendered(name, renderer):
+                    if renderer and renderer.status:
+                        self._say("render", begin, renderer.status, {})
+                    else:
+                        logger.info("%s: time is over before its words are rendered", name)
+                    break
+                if self._left() < CLOSING:
                     break
                 status = self._train(name)
                 if not self._result(name).get("finished"):
@@ -207,6 +213,13 @@ class _Box:
     def _result(self, name: str) -> dict[str, Any]:
         """What the training said when it ended."""
         return _read(self.out / "training" / name / "result.json")
+
+    def _is_finished(self, name: str) -> bool:
+        result = self._result(name)
+        if result.get("finished") and result.get("of") != self.plan.trainings[name]:
+            logger.warning("%s was finished under other settings than the plan has now; remove %s "
+                           "to train it anew", name, self.out / "training" / name)
+        return result.get("finished", False)
 
     def _last_row(self, name: str) -> dict[str, float]:
         file = self.out / "training" / name / "metrics.csv"

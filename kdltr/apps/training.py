@@ -14,9 +14,11 @@ from pathlib import Path
 from kdltr.apps.timebox_plan import Plan, read_plan
 from kdltr.checkpoint import save_weights
 from kdltr.files import write_json
+from kdltr.generator import checked_effects
 from kdltr.generator.render_shards import write_shards
 from kdltr.models import create_model
 from kdltr.results import environment
+from kdltr.settings import check
 from kdltr.train import DistillConfig, PretrainConfig, distill, pretrain
 
 SAVED_EVERY = 1.0  # minutes
@@ -29,6 +31,9 @@ def settings(plan: Plan, name: str, minutes: float | None = None) -> DistillConf
         ValueError: a setting that there is not, or a bad value.
     """
     entry = plan.trainings[name]
+    if entry.get("render"):
+        check(write_shards, {"workers": plan.processes} | entry["render"], f"{name}.render")
+        checked_effects(entry["render"].get("effects", ()))
     common = {"output_dir": f"training/{name}", "checkpoint_minutes": SAVED_EVERY,
               "device": plan.device, "minutes": minutes}
     if "distill" in entry:
@@ -53,7 +58,8 @@ def train(plan: Plan, name: str, until: float) -> None:
     ended.unlink(missing_ok=True)
     result = (distill if isinstance(config, DistillConfig) else pretrain)(config)
     write_json(ended, {
-        "finished": result.finished, "step": result.steps, "pairs": result.pairs,
+        "of": plan.trainings[name], "finished": result.finished,
+        "step": result.steps, "pairs": result.pairs,
         "pairs_per_second": result.pairs_per_second, "best_step": result.best_step,
         "best_score": result.best_score, "weights": result.weights.name,
         "card": environment.hardware()["gpu"],

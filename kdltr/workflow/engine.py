@@ -7,6 +7,7 @@ own session; when it ends or is killed, end what it leaves behind.
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 # Snakemake's own words go to a file, while its jobs write to the terminal as before.
 _SNAKEMAKE = ("import sys; sys.stderr = open(sys.argv.pop(1), 'a', 1, 'utf-8', 'replace'); "
               "from snakemake.cli import main; main()")
+_FLAGS = "nkpFvLDS"  # its short options that have no value
 _CHATTER = (
     "Assuming unrestricted shared", "Building DAG", "Using shell", "Select jobs", "Execute ",
     "Complete log", "Elapsed time", "Exiting because", "Nothing to be done", "Shutting down",
@@ -58,7 +60,7 @@ def run(profile: str, root: Path, cores: int | None = None, extra: tuple[str, ..
         WorkflowError: something the profile needs is missing.
         kdltr.locks.BusyError: another run holds the profile.
     """
-    if {"-n", "--dry-run", "--dryrun"} & set(extra):
+    if _given(extra, "-n", "--dry-run", "--dryrun"):
         return preview(profile, root, extra)
     started = time.monotonic()
     with lock_of(profile, root):
@@ -104,7 +106,7 @@ def _command(
         log: where its own words go, not those of its jobs; None: to stderr.
     """
     require("snakemake", "notebooks")
-    asked = {"-q", "--quiet", "--verbose"} & set(extra)
+    asked = _given(extra, "-q", "--quiet", "--verbose")
     start = ["-m", "snakemake"] if asked or log is None else ["-c", _SNAKEMAKE, str(log)]
     cores = cores or machine.cores()
     own = root / "Snakefile"
@@ -117,11 +119,23 @@ def _command(
     command += ["--rerun-triggers", "params", "input"]
     if not asked:
         command += ["--quiet", "host", "progress", "reason", "rules"]
-    if not {"-c", "--cores", "-j", "--jobs"} & set(extra):
+    if not _given(extra, "-c", "--cores", "-j", "--jobs"):
         command += ["--cores", str(cores)]
-    if not {"--resources", "--res", "-e", "--executor"} & set(extra):
+    if not _given(extra, "--resources", "--res", "-e", "--executor"):
         command += ["--resources", "gpu=1"]  # one run at a time on this machine's GPU
     return command
+
+
+def _given(options: tuple[str, ...], *names: str) -> bool:
+    """Whether one of snakemake's options is given, also as "--cores=1", "-c1" or "-np"."""
+    for option in options:
+        if option.startswith("-") and not option.startswith("--"):
+            flags = re.match(f"-([{_FLAGS}]*.?)", option)[1]  # the last one may have a value
+            if {*names} & {f"-{letter}" for letter in flags}:
+                return True
+        elif option.partition("=")[0] in names:
+            return True
+    return False
 
 
 def _said(log: Path) -> list[str]:
@@ -175,12 +189,14 @@ def _choose_state(item: Run, plan: Plan, root: Path) -> None:
     """
     note, aside_note = _note(item, plan, root), _note(item, plan, root, "superseded")
     known, returns = _key_in(note), _key_in(aside_note) == item.state_key
-    moved = False
+    moved, done_with = False, []
     for folder in (root / path for path in item.state):
         if known is None or (not folder.exists() and not returns):
             continue
         aside = folder.with_name(f"{folder.name}.superseded")
         earlier = folder.with_name(f"{folder.name}.earlier")
+        shutil.rmtree(earlier, ignore_errors=True)  # of a run that was killed here
+        aside_note.unlink(missing_ok=True)  # until all is moved it would say what is not so
         if aside.exists():
             os.replace(aside, earlier)
         if folder.exists():
@@ -195,10 +211,12 @@ def _choose_state(item: Run, plan: Plan, root: Path) -> None:
         if returns and earlier.exists():
             os.replace(earlier, folder)
             logger.warning("%s: goes on from the state it had with these", item.name)
-        shutil.rmtree(earlier, ignore_errors=True)
+        done_with.append(earlier)
     if moved:  # else what lies aside, if anything, is still what it was
         write_text(aside_note, known + "\n")
     write_text(note, item.state_key + "\n")
+    for earlier in done_with:
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _unlock(root: Path) -> None:

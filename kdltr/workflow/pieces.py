@@ -61,6 +61,9 @@ def join(folder: Path, target: Path) -> None:
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("wb") as content:
                 while left:
+                    if not waiting and not pieces:
+                        raise PiecesError(f"{folder / LIST}: expected pieces for all its files, "
+                                          f"found too few for {name}; copy the whole folder again")
                     waiting = waiting or _read(folder, pieces.pop(0))
                     written = content.write(waiting[:left])
                     left, waiting = left - written, waiting[written:]

@@ -253,6 +253,8 @@ def test_a_small_upright_photograph_is_drawn_larger_beside_its_sheet():
     (["a.png", "--picture", "x.png"], "one photograph, found 1 images, no --detect"),
     (["--detect", "a.png", "b.png", "--picture", "x.png"], "one photograph, found 2 images"),
     (["--detect", "a.png", "--picture", "x.text"], "expected --picture to name an image file"),
+    (["--detect", "a.png", "--picture", "x.h5"], "expected --picture to name an image file"),
+    (["--detect", "a.png", "--picture", "x.xbm"], "expected --picture to name an image file"),
     (["--detect", "a.png", "--picture", "a.png"], "another file than the photograph itself"),
 ])
 def test_a_picture_that_cannot_be_is_said_in_one_line(

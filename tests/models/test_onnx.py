@@ -1,8 +1,10 @@
 """Export: the file computes what PyTorch does and says how to read it; whole or absent."""
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -96,24 +98,22 @@ def test_what_disagrees_is_refused_and_the_old_file_stays(tmp_path):
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_nan_is_no_agreement(tmp_path, monkeypatch):
+    class Session:
+        def run(self, names, feed):
+            return [np.full(Tiny().traceable_logits(torch.tensor(feed["images"])).shape, np.nan)]
+
+    monkeypatch.setattr(export, "session", lambda path: Session())
+    with pytest.raises(export.ExportError, match="found nan under ONNX Runtime"):
+        export.export(Tiny(), tmp_path / "word.onnx")
+
+
 def test_a_reader_without_kdltr(tmp_path):
     """The lines of README."""
     path = tmp_path / "tiny.onnx"
     export.export(Tiny(), path)
-    reader = """
-import json, sys
-import numpy as np, onnxruntime
-from PIL import Image
-
-session = onnxruntime.InferenceSession(sys.argv[1])
-facts = session.get_modelmeta().custom_metadata_map
-height, width = json.loads(facts["image_size"])
-image = Image.open(sys.argv[2]).convert("RGB").resize((width, height), Image.BICUBIC)
-pixels = np.asarray(image, np.float32).transpose(2, 0, 1)[None] / 255
-classes = session.run(["logits"], {"images": pixels})[0][0].argmax(-1).tolist()
-word = classes[: classes.index(0)] if 0 in classes else classes
-print("".join(facts["charset"][c - 1] for c in word))
-"""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (reader,) = re.findall(r"```python\n(import json, sys\n.*?)```", readme, re.DOTALL)
     from PIL import Image
 
     image = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)

@@ -164,7 +164,8 @@ def test_on_the_papers_words_with_its_recogniser_claims_are_judged(tmp_path):
                  "PARSeq: distilled reads more words than C3-STISR, the best two-stage method",
                  "PARSeq, distilled: parameters"):  # fmt: skip
         assert found[text].verdict == "reproduced", text
-        assert found[text].measured == pytest.approx(found[text].published, abs=6e3), text
+        near = 6e3 if text.endswith("parameters") else 2.0 if "C3-STISR" in text else 0.02
+        assert found[text].measured == pytest.approx(found[text].published, abs=near), text
     # Of the two-stage method there is the published figure alone; kdltr's count is another one.
     assert found["PARSeq: distilled reads more words than C3-STISR, the best two-stage method"] \
         .measured == pytest.approx(100 * 3421 / 4373 - 68.83)  # fmt: skip

@@ -239,6 +239,28 @@ def check_idle_then_changed(project: Path) -> None:
     assert not (project / "data/generated/tiny").is_symlink() and elsewhere.is_dir()
 
 
+def test_killed_while_states_are_moved_it_goes_on_from_none_of_another_key(project, monkeypatch):
+    state = project / "results/tiny/count"
+
+    def choose(steps: int) -> None:
+        (project / "params/tiny/count.yaml").write_text(f"steps: {steps}\n")
+        plan = load_plan("tiny", project)
+        engine._choose_state(plan.runs[0], plan, project)
+
+    for steps in (1, 2):
+        choose(steps)
+        state.mkdir(parents=True)
+        (state / "of").write_text(str(steps))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(engine, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        choose(3)
+    choose(1)
+    assert not (state / "of").exists()
+    state.mkdir(parents=True, exist_ok=True)
+    choose(2)
+    assert not (state / "of").exists()
+
+
 def test_one_earlier_state_is_kept_and_comes_back_with_its_parameters(project):
     state = project / "results/tiny/count"
     aside = state.with_name("count.superseded")
@@ -373,6 +395,15 @@ def test_what_is_trained_is_not_out_of_date_by_what_it_does_not_import(notebook,
     words = package / "data/records.py"  # which every one of them reads
     words.write_text(words.read_text() + "\nchanged = True\n")
     assert keys.library_digest(code, package, keys.LEAVES) != before
+
+
+@pytest.mark.parametrize(("options", "given"), [
+    ("-n", True), ("-np", True), ("-pn", True), ("--dry-run", True), ("-j 4", False),
+    ("-econdor", False), ("--executor=n", False), ("-n=1", True), ("n", False),
+])
+def test_options_of_snakemake_are_known_however_they_are_written(options, given):
+    assert engine._given(tuple(options.split()), "-n", "--dry-run") == given
+    assert engine._given(("-c1",), "-c") and engine._given(("--cores=1",), "-c", "--cores")
 
 
 def test_large_files_are_keyed_by_size_and_ends(tmp_path, monkeypatch):

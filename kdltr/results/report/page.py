@@ -24,8 +24,9 @@ PARTS = {"Results": (), "Teachers": ("teacher",), "Training": ("training",), "Da
 CLAIMS_NOTE = (
     "Small below a published figure: its file in data/paper/; below a measured one: its 95 % "
     "interval and the images counted. Points are differences in percentage points on the same "
-    "images: interval for paired proportions, p of McNemar's exact test. The verdict is about the "
-    "published figure, “in these data” about the images counted here."
+    "images: interval for paired proportions, p of McNemar's exact test, of several seeds by sign "
+    "flips. The verdict is about the published figure, “in these data” about the images counted "
+    "here."
 )
 
 
