@@ -297,7 +297,11 @@ def _texts(value):
 
 def test_figures_of_a_gpu_are_published_and_others_are_not(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("KDLTR_ROOT", str(tmp_path))
+    (tmp_path / "params/gpu").mkdir(parents=True)
+    (tmp_path / "params/gpu/workflow.yaml").touch()
     box, target = tmp_path / "box", tmp_path / "results/reference/gpu"
+    assert main(["publish", "gpi", "--box", str(box)]) == 2
+    assert "no profile 'gpi'; did you mean 'gpu'" in capsys.readouterr().err
     publish = ["publish", "gpu", "--box", str(box)]
     said = iter(["bench.json, found none", "found those of a CPU"])
     for card in ("none yet", None, "a card"):
