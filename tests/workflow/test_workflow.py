@@ -239,25 +239,27 @@ def check_idle_then_changed(project: Path) -> None:
     assert not (project / "data/generated/tiny").is_symlink() and elsewhere.is_dir()
 
 
+def choose(project, steps):
+    """What the workflow does of its first run's state, where that has so many steps."""
+    (project / "params/tiny/count.yaml").write_text(f"steps: {steps}\n")
+    plan = load_plan("tiny", project)
+    engine._choose_state(plan.runs[0], plan, project)
+
+
 def test_killed_while_states_are_moved_it_goes_on_from_none_of_another_key(project, monkeypatch):
     state = project / "results/tiny/count"
 
-    def choose(steps: int) -> None:
-        (project / "params/tiny/count.yaml").write_text(f"steps: {steps}\n")
-        plan = load_plan("tiny", project)
-        engine._choose_state(plan.runs[0], plan, project)
-
     for steps in (1, 2):
-        choose(steps)
+        choose(project, steps)
         state.mkdir(parents=True)
         (state / "of").write_text(str(steps))
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(engine, "write_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        choose(3)
-    choose(1)
+        choose(project, 3)
+    choose(project, 1)
     assert not (state / "of").exists()
     state.mkdir(parents=True, exist_ok=True)
-    choose(2)
+    choose(project, 2)
     assert not (state / "of").exists()
 
 
@@ -265,26 +267,21 @@ def test_one_earlier_state_is_kept_and_comes_back_with_its_parameters(project):
     state = project / "results/tiny/count"
     aside = state.with_name("count.superseded")
 
-    def choose(steps: int) -> None:
-        (project / "params/tiny/count.yaml").write_text(f"steps: {steps}\n")
-        plan = load_plan("tiny", project)
-        engine._choose_state(plan.runs[0], plan, project)
-
     for steps in (1, 2):
-        choose(steps)
+        choose(project, steps)
         assert not state.exists()
         state.mkdir(parents=True)
         (state / "of").write_text(str(steps))
     for steps, other in ((1, "2"), (2, "1")):
-        choose(steps)
+        choose(project, steps)
         assert (state / "of").read_text() == str(steps) and (aside / "of").read_text() == other
-    choose(3)
+    choose(project, 3)
     assert not state.exists() and (aside / "of").read_text() == "2"
     assert {path.name for path in state.parent.glob("count*")} == {"count.superseded"}
-    choose(4)  # nothing was made with 3: what lies aside is still of 2
-    choose(3)
+    choose(project, 4)  # nothing was made with 3: what lies aside is still of 2
+    choose(project, 3)
     assert not state.exists()
-    choose(2)
+    choose(project, 2)
     assert (state / "of").read_text() == "2" and not aside.exists()
 
 
