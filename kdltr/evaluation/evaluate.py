@@ -102,8 +102,8 @@ def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
     hr_size = (32, 128)
     if model.lines and len(data) and isinstance(pair := data[0], Pair):
         hr_size, lr_size = pair.hr.shape[:2], pair.lr.shape[:2]
-    elif model.lines:
-        lr_size = tuple(side // 2 for side in size)
+    elif model.lines:  # one image a line, which teachers and students see placed alike
+        return load_pairs([data], size, tuple(side // 2 for side in size), lines=True)
     if size == lr_size or model.name.endswith("_ltr"):
         return load_pairs([data], hr_size, size, lines=model.lines)
     return load_pairs([data], size, lr_size, lines=model.lines)

@@ -142,7 +142,7 @@ def test_settings_of_losses_and_methods_are_checked_when_given():
         ({"method": "unifid"}, "method: unknown 'unifid'; did you mean 'unified'"),
         ({"weights": {"visuel": 1}}, "unknown loss term 'visuel'; did you mean 'visual'"),
         ({"method": "dfd", "weights": {"visual": 1}}, "unknown loss term 'visual'.*dfd_visual"),
-        ({"losses": {"visual_mask": "no"}}, "visual_mask must be one of"),
+        ({"losses": {"visual_mask": "no"}}, "visual_mask: unknown"),
         ({"losses": {"path_score": "published"}}, "path_score is a setting of its own"),
         ({"method": "dfd", "losses": {"visual_mask": "none"}}, "which method 'dfd' does not have"),
     ):
