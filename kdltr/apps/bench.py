@@ -40,9 +40,7 @@ def command(options: Namespace) -> int:
         raise ValueError(f"expected --parts of {', '.join(PARTS)}, found {', '.join(unknown)}")
     given = {name: getattr(options, name) for name in ("batch_size", "pairs", "repeats", "warmup")}
     for name, value in given.items():
-        least = 0 if name == "warmup" else 1
-        if value is not None and value < least:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, found {value}")
+        _check(name, value, 0 if name == "warmup" else 1)
     for name in options.recognisers:
         check_model(name)
     given |= {"device": _current(options.device)}
@@ -79,8 +77,7 @@ def command(options: Namespace) -> int:
 def feed(options: Namespace) -> int:
     """A line for rendering, for reading shards in order and at random, and for augmenting."""
     for name in ("pairs", "batch_size"):
-        if (value := getattr(options, name)) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, found {value}")
+        _check(name, getattr(options, name), 1)
     shards, device = Shards(options.folder), _current(options.device)
     if len(shards) < options.batch_size:
         raise ValueError(f"expected shards of at least a batch of {options.batch_size} pairs, "
@@ -95,6 +92,11 @@ def feed(options: Namespace) -> int:
     for name, rate in found.items():
         print(f"{rate:12.0f}  {name}", flush=True)
     return 0
+
+
+def _check(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, found {value}")
 
 
 def _current(name: str) -> str:
