@@ -9,6 +9,11 @@ import nbformat
 import pytest
 import yaml
 
+from kdltr.models import create_model
+from kdltr.superres import create_upscaler
+from kdltr.train import DistillConfig, PretrainConfig
+from kdltr.train.models import build_criterion
+from kdltr.train.superres import UpscaleConfig
 from kdltr.workflow import written
 from kdltr.workflow.parameters import check_parameters
 
@@ -115,26 +120,30 @@ for profile in PROFILES:
         RUNS[profile, name] = spec, files
 
 
+def check_training(values):
+    """Raise unless a distillation of these settings could start."""
+    config = DistillConfig.from_dict({"output_dir": "x"} | values)
+    build_criterion(config, create_model(config.student, **config.model | config.student_model))
+
+
 @pytest.mark.parametrize(("profile", "run"), RUNS)
 def test_every_run_s_parameters_fit_its_notebook_and_its_settings(profile, run):
     spec, files = RUNS[profile, run]
     given = parameters(files)
     check_parameters(ROOT / f"notebooks/{spec.notebook}.ipynb", given)
     if spec.notebook == "03_distill":
-        from kdltr.train import DistillConfig
-
-        names = {key: given[key] for key in ("teacher", "student") if key in given}
-        DistillConfig.from_dict({"output_dir": "x"} | names | given.get("recipe", {}))
+        check_training({key: given[key] for key in ("teacher", "student") if key in given}
+                       | {"weights": given.get("loss_weights", {})} | given.get("recipe", {}))
+    key = {"12_ablations": "rows", "13_handwriting": "students"}.get(spec.notebook)
+    for changed in given.get(key, {}).values():
+        if not isinstance(changed, str):  # the name of the run that trains it
+            check_training({"teacher": "dan_nano", "student": "dan_nano_ltr"}
+                           | given.get("recipe", {}) | changed)
     if spec.notebook == "11_superresolution":
-        from kdltr.superres import create_upscaler
-        from kdltr.train.superres import UpscaleConfig
-
         made = {"output_dir": "x", "network": given["network"]} | given.get("recipe", {})
         made |= given.get("own", {})
         create_upscaler(given["network"], **UpscaleConfig.from_dict(made).settings)
     if "training" in given:
-        from kdltr.train import PretrainConfig
-
         PretrainConfig.from_dict({"output_dir": "x"} | given["training"])
 
 

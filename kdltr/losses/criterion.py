@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -35,7 +34,8 @@ class DistillationCriterion(WeightedSum):
     Args:
         width: E, width of the character vectors; only the semantic term needs it.
         weights: of the terms "visual", "semantic", "cross_entropy", "soft_logits"; those left
-            out keep the published weight. A term of weight 0 is not computed and reported as 0.
+            out keep the published weight. A term of weight 0 is not computed and reported as 0;
+            its settings may stay, as in a recipe that fine-tuning shares with distillation.
         hidden: LSTM width a side of the projector. None: 256 as published, or half of ``width``
             for a narrower recogniser, whose projector would otherwise dwarf it.
         decoding: how the recogniser reads. For "ctc" all frames count in the semantic term,
@@ -144,12 +144,7 @@ class DistillationCriterion(WeightedSum):
         }
 
     def _idle(self) -> Iterator[tuple[str, str]]:
-        """Settings that change nothing beside the others, and why."""
-        for term, prefix in (("visual", "visual_"), ("semantic", "semantic_"),
-                             ("soft_logits", "logits_")):
-            if not self.weights[term]:
-                yield from ((field.name, f"where the weight of {term} is 0")
-                            for field in fields(LossSettings) if field.name.startswith(prefix))
+        """Settings without meaning beside the others, and why."""
         if self.settings.semantic_loss != "contrastive":
             yield "semantic_temperature", f"where semantic_loss={self.settings.semantic_loss!r}"
         paths = ("logits_paths", "logits_beam", "logits_alpha", "logits_threshold")

@@ -80,9 +80,6 @@ def test_bad_settings_are_refused():
     ("attention", {"ctc_targets": "collapsed_paths"}, "ctc_targets"),
     ("attention", {"logits_level": "step", "logits_paths": 3}, "logits_paths"),
     ("attention", {"semantic_loss": "l1", "semantic_temperature": 0.5}, "semantic_temperature"),
-    ("attention", {"weights": {"soft_logits": 0}, "logits_of": "vision"}, "logits_of"),
-    ("attention", {"weights": {"semantic": 0}, "semantic_projector": "none"}, "semantic_projector"),
-    ("attention", {"weights": {"visual": 0}, "visual_mask": "none"}, "visual_mask"),
 ])
 def test_settings_without_effect_are_refused(decoding, settings, idle):
     with pytest.raises(ValueError, match=f"{idle}=.* has no meaning"):
@@ -92,6 +89,13 @@ def test_settings_without_effect_are_refused(decoding, settings, idle):
 def test_settings_of_paths_count_where_there_are_paths():
     assert DistillationCriterion(8, logits_alpha=0.5)
     assert DistillationCriterion(8, decoding="ctc", ctc_targets="collapsed_paths", logits_alpha=0.5)
+
+
+def test_a_term_turned_off_keeps_its_settings():
+    """Fine-tuning shares distillation's recipe, with other weights."""
+    off = dict.fromkeys(("visual", "semantic", "soft_logits"), 0)
+    assert DistillationCriterion(None, off, logits_threshold=0.0, visual_mask="none",
+                                 semantic_projector="none")
 
 
 def random(*shape, seed=0):
