@@ -62,7 +62,7 @@ class DistillationCriterion(WeightedSum):
         for name, reason in self._idle():
             if settings.get(name, getattr(LossSettings, name)) != getattr(LossSettings, name):
                 raise ValueError(f"{name}={settings[name]!r} has no meaning {reason}; leave it out")
-        self.part_logits = self.settings.logits_of == "vision"
+        self.part_logits = self.settings.logits_of == "vision" and self.weights["soft_logits"] > 0
         self.semantic_loss = None
         if self.weights["semantic"]:
             if width is None:

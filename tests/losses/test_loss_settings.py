@@ -94,8 +94,9 @@ def test_settings_of_paths_count_where_there_are_paths():
 def test_a_term_turned_off_keeps_its_settings():
     """Fine-tuning shares distillation's recipe, with other weights."""
     off = dict.fromkeys(("visual", "semantic", "soft_logits"), 0)
-    assert DistillationCriterion(None, off, logits_threshold=0.0, visual_mask="none",
-                                 semantic_projector="none")
+    settings = {"logits_of": "vision", "visual_mask": "none", "semantic_projector": "none"}
+    assert not DistillationCriterion(None, off, **settings).part_logits
+    assert DistillationCriterion(8, **settings).part_logits
 
 
 def random(*shape, seed=0):
