@@ -30,7 +30,7 @@ class Reading:
         text: the characters before the first end token; in CTC those left when repeats are merged
             and blanks dropped.
         confidence: product of the greedy probabilities up to and including the end token; in CTC
-            of the frames that are neither blank nor a repeat (1 where nothing is read).
+            of the frames that are neither blank nor a repeat, or of all where all are blank.
     """
 
     text: str
@@ -129,7 +129,8 @@ class Charset:
             ended = (ids == END).cumsum(-1)
             kept, counted = ended == 0, ended - (ids == END).long() == 0
         else:
-            kept = counted = kept_frames(ids)
+            kept = kept_frames(ids)
+            counted = kept | ~kept.any(-1, keepdim=True)
         confidence = torch.where(counted, best, 1.0).prod(-1).tolist()
         return [
             Reading("".join(self.characters[i - 1] for i in row if i).replace(OTHER, ""),

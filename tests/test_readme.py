@@ -46,6 +46,16 @@ def test_several_seeds_are_one_line_of_the_main_table(tmp_path):
     assert cells[2:7] == ["65.0"] * 4 + ["52.0 to 78.0"]  # the widest
 
 
+def test_test_sets_of_one_s_own_are_a_main_table_too(tmp_path):
+    rows = [Row("textzoom", "parseq_nano", "distilled", subset, "accuracy", value, n=10,
+                low=value - 5, high=value + 5)
+            for subset, value in (("easy", 50.0), ("mine", 70.0), ("average", 60.0))]
+    table = main_table(read_result(write_result(tmp_path / "04_textzoom.json", rows, {})))
+    assert [cell.strip() for cell in table.splitlines()[0].strip("|").split("|")][2:6] == [
+        "easy", "mine", "average", "95 % interval"]
+    assert "| 50.0 | 70.0 | 60.0 | 55.0 to 65.0 |" in table
+
+
 def test_it_says_once_how_words_are_counted():
     assert " ".join(README.split()).count(PROTOCOL) == 1 and "### What counts as read" in README
 

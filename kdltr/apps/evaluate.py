@@ -40,18 +40,17 @@ def command(options: Namespace) -> int:
         if options.bicubic:
             reader = UpsampleBicubic(model, pairs.lr.shape[2:])
         scores[path] = evaluate(reader, pairs)
-    if len(scores) > 1:
-        scores["average"] = combine(scores)
-    lines = {name: _line(found) for name, found in scores.items()}
-    sys.stdout.write(f"{pd.DataFrame(lines).T.to_string()}\n\n{PROTOCOL}\n")
-    if model.lines:
-        read = pd.concat(scores[path].predictions for path in options.data)
-        sys.stdout.write(f"\n{error_rates(read['label'], read['reading'])}, in percent: case "
-                         "matters, punctuation is a word, the separator a character\n")
+    whole = combine(scores)
+    total = {"average": whole} if len(scores) > 1 else {}
+    lines = pd.DataFrame(map(_line, (*scores.values(), *total.values())), [*scores, *total])
+    sys.stdout.write(f"{lines.to_string()}\n\n{PROTOCOL}\n")
+    read = whole.predictions
     if options.predictions:
         with atomic_path(options.predictions) as temporary:
-            parts = {name: found for name, found in scores.items() if name in options.data}
-            combine(parts).predictions.to_csv(temporary, index=False)
+            read.to_csv(temporary, index=False)
+    if model.lines:
+        sys.stdout.write(f"\n{error_rates(read['label'], read['reading'])}, in percent: case "
+                         "matters, punctuation is a word, the separator a character\n")
     return 0
 
 

@@ -15,6 +15,11 @@ SEPARATOR = "|"  # between words, as in IAM's labels, where punctuation is a wor
 NOISE = 6.0  # standard deviation, of 255, in a degraded line
 
 
+def separated(label: str) -> str:
+    """A label with `SEPARATOR` in place of the blanks between its words, if it has blanks."""
+    return SEPARATOR.join(label.split())
+
+
 def placed(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An image (h, w, 3) uint8 in the middle of a white canvas (H, W, 3), as DAN places lines.
 

@@ -16,7 +16,7 @@ import torch
 
 from kdltr.charset import MAX_LENGTH, Charset, fold, frames_needed
 from kdltr.data.images import resize
-from kdltr.data.lines import placed
+from kdltr.data.lines import placed, separated
 from kdltr.data.opening import open_pairs, open_words
 from kdltr.data.records import DataError, RecordError, Word
 from kdltr.data.shards import Shards
@@ -85,7 +85,8 @@ def load_pairs(
         on_error: "raise" stops at a damaged record, "skip" leaves it out, counts and logs it.
         threads: decoding threads, one a core if None; the result does not depend on it.
         lines: place the images on white canvases (`kdltr.data.lines.placed`), as recognisers of
-            lines have them, in place of resizing them; a `Word`'s canvas is what is shrunk.
+            lines have them, in place of resizing them; a `Word`'s canvas is what is shrunk, and
+            blanks in labels become ``|`` (`kdltr.data.lines.separated`).
 
     Raises:
         DataError: a path that is no data set, shards of other sizes, or no record left.
@@ -113,14 +114,14 @@ def load_pairs(
             results[row] = error
             return
         sharp, small = (record.image, None) if isinstance(record, Word) else record[:2]
-        fit = placed if lines else resize
+        fit, label = (placed, separated(record.label)) if lines else (resize, record.label)
         large = fit(sharp, hr_size)
         if small is not None:
             small = fit(small, lr_size)
         else:
             small = resize(large if lines else sharp, lr_size)
         hr[row], lr[row] = large.transpose(2, 0, 1), small.transpose(2, 0, 1)
-        results[row] = record.label
+        results[row] = label
 
     encoded, start = [], 0
     for dataset in datasets:

@@ -59,7 +59,9 @@ def attend(model: Recogniser, images: Tensor) -> tuple[list[Reading], Tensor]:
             else:
                 out = model(images)
                 maps = out.attention
-                if maps is None and model.decoding == "ctc":
+                if maps is not None:
+                    maps = maps / maps.sum((-2, -1), keepdim=True)  # DAN's come from a sigmoid
+                elif model.decoding == "ctc":
                     maps = frames_read(out.logits)
     finally:
         model.train(training)

@@ -127,11 +127,14 @@ def estimates(
             lower than its, in resamples of the same lines.
 
     Raises:
-        ValueError: no lines, or not as many others.
+        ValueError: no lines, not as many others, or a label without characters.
     """
     if not errors or (others is not None and len(others) != len(errors)):
         raise ValueError(f"expected errors of one line at least, and as many of another method; "
                          f"found {len(errors)} and {len(errors if others is None else others)}")
+    if not all(line.characters for line in errors):
+        raise ValueError("expected labels to compare readings with, found one without characters; "
+                         "leave its line out")
     columns = np.array([astuple(line) for line in errors], float)  # (M, 6)
     rates = _rates(columns.sum(0)), _rates(resampled_sums(columns))
     if others is None:

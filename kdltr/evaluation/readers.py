@@ -30,6 +30,8 @@ class Trained(_Trained, total=False):
 
 Recognisers = dict[str, Trained]  # by the teacher's name
 
+FIXED = ("teacher on HR", "bicubic")  # the methods that every recogniser has
+
 
 def load_readers(
     recognisers: Recognisers, device: str | torch.device = "cpu",
@@ -46,7 +48,8 @@ def load_readers(
         `readers[recogniser][method]`: "teacher on HR", "bicubic", two stages, then the students.
 
     Raises:
-        ValueError: weights of several seeds, as `kdltr.evaluation.seeds.of_seeds` takes them.
+        ValueError: weights of several seeds, as `kdltr.evaluation.seeds.of_seeds` takes them, or
+            two methods of one name.
         kdltr.checkpoint.CheckpointError: weights that cannot be read or do not fit.
     """
     readers = {}
@@ -54,6 +57,10 @@ def load_readers(
         if several := [path for path in entry["students"].values() if "{seed}" in str(path)]:
             raise ValueError(f"expected the weights of one training, found {several[0]}; write a "
                              "seed in place of {seed}")
+        names = [*FIXED, *entry.get("two_stage", {}), *entry["students"]]
+        if twice := sorted({method for method in names if names.count(method) > 1}):
+            raise ValueError(f"{name}: expected a name for each method, found {twice[0]!r} twice; "
+                             f"name students and networks otherwise, and not {' or '.join(FIXED)}")
         sizes = entry.get("sizes", {})
         teacher = create_model(name, entry["weights"], **sizes).to(device)
         students = {
@@ -68,7 +75,7 @@ def load_readers(
         two_stage = {method: load_two_stage(given, teacher).to(device)
                      for method, given in entry.get("two_stage", {}).items()
                      if two_stage_of is None or name in two_stage_of}
-        readers[name] = {"teacher on HR": teacher, "bicubic": bicubic, **two_stage, **students}
+        readers[name] = dict(zip(FIXED, (teacher, bicubic), strict=True)) | two_stage | students
     return readers
 
 
@@ -78,7 +85,7 @@ def input_sizes(methods: Mapping[str, Recogniser]) -> tuple[tuple[int, int], tup
     Args:
         methods: one recogniser's of `load_readers`.
     """
-    return tuple(tuple(methods[name].image_size) for name in ("teacher on HR", "bicubic"))
+    return tuple(tuple(methods[name].image_size) for name in FIXED)
 
 
 def readers_by_size(

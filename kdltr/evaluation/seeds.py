@@ -47,7 +47,7 @@ def of_seeds(
                 made[method] = weights
             elif not seeds:
                 raise ValueError(f"expected seeds for the weights {weights}, found none; give the "
-                                 "list of those it was trained with")
+                                 "list of those it was trained with, or write one in its place")
             else:
                 made |= {named(method, seed): weights.replace("{seed}", str(seed))
                          for seed in seeds}
@@ -66,6 +66,15 @@ def apart(predictions: pd.DataFrame) -> pd.DataFrame:
     frame = predictions.assign(method=method)
     frame.insert(list(frame).index("method") + 1, "seed", found["seed"].astype("Int64"))
     return frame
+
+
+def together(predictions: pd.DataFrame) -> pd.DataFrame:
+    """`apart` undone: the seed, if any, in the name of the method."""
+    if "seed" not in predictions:
+        return predictions
+    pairs = zip(predictions["method"], predictions["seed"], strict=True)
+    names = [method if pd.isna(seed) else named(method, int(seed)) for method, seed in pairs]
+    return predictions.assign(method=names).drop(columns="seed")
 
 
 def runs_of(found: Mapping[str, Scores], *methods: str) -> tuple[list[Scores], ...]:

@@ -48,7 +48,7 @@ DECODE = {
     "ctc": (
         "Per frame the class of the largest logit; of equal ones in a row one is kept, then 0, the "
         "blank, is dropped; class i is the i-th character of 'charset'. Confidence: the product of "
-        "the softmax of the classes kept, each at its first frame."
+        "the softmax of the classes kept, each at its first frame; of all frames if none is kept."
     ),
 }
 

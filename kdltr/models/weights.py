@@ -42,11 +42,15 @@ def load_recogniser(
     file = place(weights)
     if not file.is_file() and str(weights) in list_weights():
         file = WEIGHTS / f"{weights}.safetensors"
-    if model is None and file.is_file() and is_onnx(file):
+    if file.is_file() and is_onnx(file) and model != "ppocr":  # whose own weights are one
         if torch.device(device).type != "cpu":
             raise ValueError(f"expected cpu for an ONNX file, which is read there, found {device}; "
                              "leave the device out")
-        return OnnxReader(file).eval()
+        reader = OnnxReader(file).eval()
+        if model not in (None, reader.name):
+            raise CheckpointError(f"{file}: expected {model}, found an ONNX file of {reader.name}; "
+                                  "name the right one, or leave the model out")
+        return reader
     metadata = read_metadata(file)
     name = model or metadata.get("model")
     if name is None and not file.is_file():

@@ -151,8 +151,9 @@ def recompute(
             levels of a degradation do not. All if None.
 
     Raises:
-        ValueError: a column is missing, an image is there twice, or `correct` does not follow
-            from label and reading: the file was edited, or made by another protocol.
+        ValueError: a column is missing, an image is there twice, a subset is named as the average,
+            or `correct` does not follow from label and reading: the file was edited, or made by
+            another protocol.
     """
     if "table" in predictions:
         return [row for name, part in predictions.groupby("table", sort=False)
@@ -177,6 +178,9 @@ def recompute(
     for names, part in predictions.groupby(keys, sort=False, dropna=False):
         subsets = dict(list(part.groupby("subset", sort=False)))
         if len(subsets) > 1 and (averaged is None or table in averaged):
+            if AVERAGE in subsets:
+                raise ValueError(f"expected subsets of other names than that of their {AVERAGE}, "
+                                 f"found {AVERAGE!r}; name it otherwise")
             subsets[AVERAGE] = part
         for subset, images in subsets.items():
             rows += _rows(table, dict(zip(keys, names, strict=True)), subset, score(images))

@@ -1,5 +1,6 @@
 """`kdltr evaluate`: counts as `kdltr.evaluation` does, on pairs and on words."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -74,6 +75,16 @@ def test_several_sets_have_an_average_and_every_reading_can_be_kept(words, capsy
     assert int(readings["correct"].sum()) == int(found["average"][1])
 
 
+def test_a_set_called_average_is_not_their_total(words, capsys, tmp_path, monkeypatch):
+    lmdb_to_folder(words / "pairs", tmp_path / "average")
+    monkeypatch.chdir(tmp_path)
+    sets = ["average", str(words / "words")]
+    assert main(["evaluate", "parseq_nano_ltr", *sets, "--predictions", "readings.csv"]) == 0
+    lines = capsys.readouterr().out.split("\n\n")[0].splitlines()[1:]
+    assert [line.split()[1] for line in lines] == ["12", "5", "17"]
+    assert len(pd.read_csv("readings.csv")) == 17
+
+
 def test_data_that_are_not_there_are_said(tmp_path, capsys):
     assert main(["evaluate", "parseq_nano_ltr", str(tmp_path / "none")]) == 2
     error = capsys.readouterr().err
@@ -95,4 +106,18 @@ def test_lines_are_read_in_the_size_they_are_stored_in_and_counted_as_lines(tmp_
         read = evaluate(reader, loaded).predictions
         assert str(error_rates(read["label"], read["reading"])) in capsys.readouterr().out
     assert main(["evaluate", "dan_nano", str(sharp)]) == 0
-    assert "WER" in capsys.readouterr().out
+    rates = capsys.readouterr().out.splitlines()[-1]
+    assert "WER" in rates
+
+    lmdb_to_folder(sharp, spaced := tmp_path / "spaced")  # labels as people write them
+    text = (spaced / "labels.tsv").read_text(encoding="utf-8")
+    (spaced / "labels.tsv").write_text(text.replace("|", " "), encoding="utf-8")
+    assert main(["evaluate", "dan_nano", str(spaced)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == rates
+
+
+def test_readings_of_lines_are_kept_where_no_label_has_a_character(tmp_path, capsys):
+    write_words(tmp_path / "lines", [(np.zeros((48, 512, 3), np.uint8), "")])
+    kept = tmp_path / "readings.csv"
+    assert main(["evaluate", "dan_nano", str(tmp_path / "lines"), "--predictions", str(kept)]) == 2
+    assert "found no characters in them" in capsys.readouterr().err and kept.is_file()

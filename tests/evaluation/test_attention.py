@@ -55,16 +55,17 @@ def test_parseq_s_weights_are_those_its_decoder_used(parseq):
 
 
 @pytest.mark.parametrize(
-    ("name", "grid"),
-    [("parseq_nano_ltr", (1, 32)), ("abinet_nano_ltr", (4, 32)), ("matrn_nano", (4, 32))],
+    ("name", "steps", "grid"),
+    [("parseq_nano_ltr", 26, (1, 32)), ("abinet_nano_ltr", 26, (4, 32)),
+     ("matrn_nano", 26, (4, 32)), ("dan_nano", 40, (1, 64))],
 )
-def test_maps_cover_the_image_and_sum_to_one(name, grid):
+def test_maps_cover_the_image_and_sum_to_one(name, steps, grid):
     model = create_model(name)
     batch = images(2, model.image_size)
     readings, maps = attend(model, batch)
     assert model.training  # as it was
-    assert maps.shape == (2, 26, *grid) and maps.min() >= 0
-    torch.testing.assert_close(maps.sum((-2, -1)), torch.ones(2, 26))
+    assert maps.shape == (2, steps, *grid) and maps.min() >= 0
+    torch.testing.assert_close(maps.sum((-2, -1)), torch.ones(2, steps))
     assert readings == model.read(batch)
 
 

@@ -50,6 +50,8 @@ def test_what_cannot_be_counted():
         _ = error_rates([""], [""]).cer
     with pytest.raises(ValueError):
         error_rates(["a"], [])
+    with pytest.raises(ValueError, match="found one without characters"):
+        estimates([line_errors("a", "a"), line_errors("", "b")])
 
 
 def test_intervals_by_resampling_lines():

@@ -5,7 +5,7 @@ import pytest
 
 from kdltr.evaluation.compare import claim
 from kdltr.evaluation.scores import score
-from kdltr.evaluation.seeds import apart, method_of, named, of_seeds, runs_of
+from kdltr.evaluation.seeds import apart, method_of, named, of_seeds, runs_of, together
 from kdltr.results import beside_published, collect, recompute
 
 WORDS = ["one", "two", "three", "four"]
@@ -38,6 +38,7 @@ def test_the_seed_of_a_name_becomes_a_column():
               for seed, right in ((1, [0, 1]), (2, [0, 1, 2]))}
     predictions = apart(collect(found, "parseq"))
     assert list(predictions)[:4] == ["recogniser", "method", "seed", "subset"]
+    assert together(predictions).equals(collect(found, "parseq")) and together(plain) is plain
     rows = recompute(predictions)
     assert {(row.method, row.seed) for row in rows} == {("bicubic", None), ("distilled", 1),
                                                         ("distilled", 2)}

@@ -22,3 +22,12 @@ def test_weights_of_several_seeds_are_not_one_reader():
     entry = {"weights": None, "student": "x", "students": {"distilled": "a-{seed}.safetensors"}}
     with pytest.raises(ValueError, match="expected the weights of one training, found a-"):
         load_readers({"parseq_nano": entry})
+
+
+@pytest.mark.parametrize("methods", [
+    {"students": {"bicubic": ""}},
+    {"students": {"TSRN": ""}, "two_stage": {"TSRN": "tsrn.safetensors"}},
+])
+def test_methods_of_one_name_are_refused(methods):
+    with pytest.raises(ValueError, match="a name for each method, found '(bicubic|TSRN)' twice"):
+        load_readers({"parseq_nano": {"weights": None, "student": "parseq_nano_ltr"} | methods})

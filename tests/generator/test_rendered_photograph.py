@@ -40,6 +40,11 @@ def test_a_character_that_no_font_has_is_said():
         render_photograph(["Café"], 0)
 
 
+def test_a_blank_line_is_a_gap():
+    _, placed = render_photograph(["over", "", "under"], seed=1)
+    assert [place.word.lower() for place in placed] == ["over", "under"]
+
+
 @pytest.mark.parametrize("lines", [["a"] * 30, ["word " * 60]])
 def test_lines_that_do_not_fit_are_said(lines):
     with pytest.raises(ValueError, match=r"expected lines that fit in 200×400 pixels, found \d+;"):

@@ -102,6 +102,12 @@ def test_an_onnx_file_is_not_exported_again(student, tmp_path, capsys):
     assert "is an ONNX file already" in capsys.readouterr().err
 
 
+def test_the_model_of_a_file_may_be_named(student):
+    assert load_recogniser(student[1], CTC).name == CTC
+    with pytest.raises(CheckpointError, match=f"expected parseq_nano, found an ONNX file of {CTC}"):
+        load_recogniser(student[1], "parseq_nano")
+
+
 def test_from_the_shell(student, tmp_path, capsys):
     save_weights(student[0], tmp_path / "word.safetensors", {"model": CTC})
     words = write_textzoom_like(tmp_path, {"train1": 12}, 1)["train1"]

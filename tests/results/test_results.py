@@ -124,6 +124,8 @@ def test_edited_predictions_are_refused(predictions):
         recompute(predictions.drop(columns="confidence"))
     with pytest.raises(ValueError, match="found none"):
         collect({}, "parseq")
+    with pytest.raises(ValueError, match="other names than that of their average"):
+        recompute(predictions.replace({"subset": {"hard": "average"}}))
 
 
 def test_a_row_is_a_number():
