@@ -70,7 +70,7 @@ def render(plan: Plan, names: list[str]) -> None:
     """Render the shards of these trainings, one after another; a record says each is complete."""
     for name in names:
         given = plan.trainings[name]["render"]
-        write_shards(f"shards/{name}", workers=plan.processes, **given)
+        write_shards(f"shards/{name}", **({"workers": plan.processes} | given))
         write_json(f"shards/{name}.json", given)
 
 

@@ -56,7 +56,8 @@ def write_table(
 ) -> int:
     """Write the words of training sets that test sets hold too as CSV; how many they are.
 
-    Of a word that several pictures are like, the likest is named.
+    Of a word that several pictures are like, the likest is named. A set that shares none has a line
+    without a word.
 
     Args:
         path: of the CSV.
@@ -75,6 +76,8 @@ def write_table(
                 likest[i] = max(likest.get(i, (0.0,)), (alike, test, j))
         for i, (alike, test, j) in sorted(likest.items()):
             writer.writerow((name, labels, i, ours.words[i], test, j, f"{alike:.3f}"))
+        if not likest:
+            writer.writerow((name, labels, *[""] * 5))
         count += len(likest)
     write_text(path, text.getvalue())
     return count

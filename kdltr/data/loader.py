@@ -165,9 +165,9 @@ def split(n: int, fraction: float, seed: int) -> tuple[torch.Tensor, torch.Tenso
     if not 0 <= fraction < 1:
         raise ValueError(f"fraction: expected a share in [0, 1), found {fraction}; 0.05 is usual")
     held_out = max(1, round(n * fraction)) if fraction > 0 else 0
-    if held_out >= n:
+    if held_out >= max(n, 1):
         raise DataError(f"expected more than {held_out} words to hold {held_out} of them out, "
-                        f"found {n}; use more data or a fraction of 0")
+                        f"found {n}; use more data, or a share of 0 (validation)")
     order = np.random.default_rng((seed, _SPLIT_STREAM)).permutation(n)
     validation, training = np.sort(order[:held_out]), np.sort(order[held_out:])
     return torch.from_numpy(training), torch.from_numpy(validation)

@@ -16,6 +16,7 @@ from kdltr.data.duplicates import duplicates
 from kdltr.data.loader import WordPairs
 from kdltr.data.records import DataError
 
+SIZE = (32, 128)  # of the pictures that they are found in, whatever a model reads
 COLOUR = 0.12  # distance of mean colours of neighbours on one sign, of √3 from black to white
 REACH = 40  # records within which a label that comes again is another shot of the same sign
 LABEL = 3  # characters at least of such a label: "of" and "12" stand on every sign

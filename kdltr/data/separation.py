@@ -30,12 +30,13 @@ def training_sets(paths: Iterable[str | os.PathLike]) -> dict[str, dict[str, Any
         split = Shards(path).settings.get("split", "") if is_shards(path) else ""
         check_split(split)
         one = found[portable(path)] = data_hash(path)
-        known = known_tests().get(one["labels"])
         folder = path.absolute().parent if path.name == "data.mdb" else path.absolute()
-        if known or folder.parent.name == "test":
-            raise DataError(f"{path}: expected words to learn from, found "
-                            f"{f'the labels of {known}, ' if known else ''}a test set; leave it "
-                            "out, or read it by evaluate alone")
+        if known := known_tests().get(one["labels"]):
+            raise DataError(f"{path}: expected words to learn from, found the labels of {known}, a "
+                            "test set; leave it out, or read it by evaluate alone")
+        if folder.parent.name == "test":
+            raise DataError(f"{path}: expected words to learn from, found a test set, for it lies "
+                            "in a folder test; leave it out, or move it if it is none")
     return found
 
 
@@ -46,13 +47,16 @@ def check_split(split: str) -> None:
                         "train1 or train2")
 
 
-def words_of_tests(labels: str) -> set[int]:
+def words_of_tests(labels: str) -> set[int] | None:
     """Indices of the words of a training set that a test set holds too, by look and label.
 
     Args:
-        labels: of the set, as `kdltr.data.hashes.data_hash` has it; of others nothing is known.
+        labels: of the set, as `kdltr.data.hashes.data_hash` has it.
+
+    Returns:
+        None for a set that was not compared with the tests.
     """
-    return listed().get(labels, set())
+    return listed().get(labels)
 
 
 @cache
@@ -68,5 +72,7 @@ def listed() -> dict[str, set[int]]:
     found: dict[str, set[int]] = {}
     with TABLE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            found.setdefault(row["labels"], set()).add(int(row["index"]))
+            found.setdefault(row["labels"], set())
+            if row["index"]:  # else it shares no word
+                found[row["labels"]].add(int(row["index"]))
     return found

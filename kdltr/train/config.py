@@ -18,6 +18,7 @@ from kdltr.settings import Seed, Threads, Workers, check_fields, check_names
 PARTS = ("data", "words", "generated")  # the settings that name what a distillation learns from
 MISSING = ("error", "left_out")
 HOLD_OUT = ("words", "scenes")
+IMAGE_SETTINGS = {"image_size", "patch", "strides", "scale"}  # of models: what goes with it
 WORDS_OF_TESTS = ("kept", "left_out")
 METHODS = {"kd-ltr": WEIGHTS} | BASELINES  # the paper's, and others; each its terms' weights
 PRECISION = ("no", "bf16", "auto")
@@ -125,6 +126,7 @@ class DistillConfig(Settings):
     seed: Seed = 42
     validation: float = 0.05  # share of data held out to choose the weights by
     hold_out: str = "words"  # at random; or "scenes": all words of a photograph, see data.scenes
+    hold_out_seed: Seed = 42  # one for a teacher, its students and networks of any seed
     words_of_tests: str = "kept"  # those that tests hold too; or "left_out", see data.separation
     selection: str = "validation"  # or "published": by accuracy on selection_data; or "last"
     selection_data: tuple[str, ...] = ()
@@ -161,6 +163,9 @@ class DistillConfig(Settings):
         if self.student_weights and self.start != "published":
             raise ValueError(f"start={self.start!r} says how a student without weights of its own "
                              "starts, found student_weights too; leave one of them out")
+        if self.student_input == "upsampled" and (own := {*self.student_model} - IMAGE_SETTINGS):
+            raise ValueError(f"student_input='upsampled' trains the teacher's architecture, of "
+                             f"student_model only the image counts; leave out {', '.join(own)}")
         if self.selection == "validation" and not self.validation:
             raise ValueError("selection='validation' needs validation > 0; or choose 'last'")
         if self.selection == "published" and not self.selection_data:
@@ -230,6 +235,7 @@ class PretrainConfig(Settings):
     words_share: float = 0.5  # of a batch, where there are words; the others are generated; 1: none
     validation: float = 0.1  # share of the stored words held out, to choose the weights by
     hold_out: str = "scenes"  # of the pairs among them; or "words": any, at random
+    hold_out_seed: Seed = 42  # one for it, what it starts from and its students
     augment: float = 0.0  # strength of kdltr.train.augment, on the device
     seed: Seed = 42
     workers: Workers = 1  # rendering processes; shards need none

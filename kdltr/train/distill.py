@@ -27,7 +27,14 @@ from kdltr.train.config import DistillConfig
 from kdltr.train.engine import alone, sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.material import LRImages, gather, mixture
-from kdltr.train.models import Distillation, build_criterion, build_models, check_models, network_of
+from kdltr.train.models import (
+    Distillation,
+    build_criterion,
+    build_models,
+    check_models,
+    check_no_start,
+    network_of,
+)
 from kdltr.train.result import RunResult
 from kdltr.train.selection import Selector
 from kdltr.train.state import RunState, will_resume
@@ -78,6 +85,7 @@ def distill(
     teacher.requires_grad_(False).eval()
     settings = config.to_dict() | {"precision": accelerator.mixed_precision}
     if models:  # what was trained, not what the settings would have built
+        check_no_start(config)
         settings |= {"teacher": teacher.name, "teacher_weights": None, "student": student.name,
                      "model": {}, "student_model": {}}
     criterion = build_criterion(config, student)
@@ -112,7 +120,8 @@ def distill(
     state = RunState(run, settings, distillation, optimiser, world)
     step, best = state.load(rank)
     first_step = step
-    selector = Selector(config, run, student.image_size, material.held_out, step, best, main)
+    sizes = tuple(teacher.image_size), tuple(student.image_size)
+    selector = Selector(config, run, sizes, teacher.lines, material.held_out, step, best, main)
     teaching = None
     distils = any(criterion.weights[name] for name in criterion.weights if name != "cross_entropy")
     if distils and step < last_step:
@@ -173,9 +182,10 @@ def distill(
 
             save_now, stop = clock()
             ending = step == last_step or stop
-            saving = step % config.checkpoint_every == 0 or save_now or ending
             selecting = selector.due(step) or step == last_step  # a stop changes no choice
-            if step % config.log_every == 0 or saving or selecting:
+            # With every choice, so that a state and the best weights are of one run.
+            saving = step % config.checkpoint_every == 0 or selecting or save_now or ending
+            if step % config.log_every == 0 or saving:
                 seconds = time.monotonic() - started
                 pace = (step - first_step) * batches * config.batch_size / seconds
                 row = {"step": step, "epoch": epoch + 1, "learning_rate": factor * rates[0]}

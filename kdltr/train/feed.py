@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from kdltr.data.batches import epoch_batches, steps_per_epoch
 from kdltr.data.loader import WordPairs
+from kdltr.data.records import DataError
 from kdltr.data.separation import check_split
 from kdltr.data.shards import Shards
 from kdltr.generator import source
 from kdltr.generator.synthetic import arrays
 from kdltr.models import Recogniser
 from kdltr.train.config import PretrainConfig
-from kdltr.train.material import stored_words
+from kdltr.train.material import stored_words, there
 
 Batch = tuple[Tensor, list[str]]  # pictures (B, 3, H, W) uint8, and their B words
 AHEAD = 4  # batches fetched from shards before they are asked for
@@ -56,8 +57,12 @@ class Pictures:
         # Arguments of `kdltr.generator.synthetic.arrays`.
         self.made = {"split": self.source["split"], "seed": self.source["seed"],
                      "effects": self.source.get("effects", ())}
-        if config.words:
-            self.stored, self.unseen, sets = stored_words(config, model)
+        words = there(config.words, config.missing)
+        if config.words_share == 1 and config.words and not words:
+            raise DataError("words_share=1 learns from stored words alone, found none of "
+                            f"{', '.join(config.words)}; data/README.md says where data come from")
+        if words:
+            self.stored, self.unseen, sets = stored_words(words, config, model)
             self.source = self.source | {"sets": sets}
             # Of a batch at least one is stored, and one is generated, unless all are stored.
             few = min(max(1, round(config.batch_size * config.words_share)), config.batch_size - 1)

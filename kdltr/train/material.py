@@ -10,16 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdltr.data import scenes
 from kdltr.data.hashes import portable
 from kdltr.data.loader import WordPairs, load_pairs, select_labels, split
 from kdltr.data.opening import open_data, open_pairs, open_words
 from kdltr.data.records import Pair
-from kdltr.data.scenes import scenes, split_scenes
 from kdltr.data.separation import training_sets, words_of_tests
+from kdltr.data.shards import Shards
 from kdltr.files import place
 from kdltr.generator.fitted_camera import FittedCamera
+from kdltr.generator.generated import is_generated
 from kdltr.models import Recogniser
-from kdltr.train.config import PARTS, DistillConfig, PretrainConfig
+from kdltr.train.config import PARTS, DistillConfig, PretrainConfig, Settings
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +74,11 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
     kept = left[kept]
     part = part[kept]
     n = int((part == 0).sum())  # of ``data``, which comes first
-    held = config.hold_out, config.validation, config.seed
-    train, held_out = split_held_out(pairs.subset(range(int(counts[0]))), kept[:n], *held)
+    train, held_out = split_held_out(parts["data"], pairs.subset(range(int(counts[0]))), kept[:n],
+                                     config)
+    if len(held_out) and config.selection != "validation":
+        log.info("%d words are held out, by which selection=%r chooses nothing; with validation: 0 "
+                 "they are learned from", len(held_out), config.selection)
     train = torch.cat([train, torch.arange(n, len(kept))])
     sizes = torch.bincount(part[train], minlength=len(PARTS)).tolist()
     return Material(pairs.subset(kept[train]), labels[train], lengths[train],
@@ -82,7 +87,7 @@ def gather(config: DistillConfig, teacher: Recogniser, student: Recogniser) -> M
 
 
 def stored_words(
-    config: PretrainConfig, model: Recogniser
+    paths: Sequence[str], config: PretrainConfig, model: Recogniser
 ) -> tuple[WordPairs, WordPairs, dict[str, dict[str, Any]]]:
     """The stored words that a teacher's training takes: to learn from, held out, and their sets.
 
@@ -90,11 +95,13 @@ def stored_words(
     left out. What is held out are scenes of the pairs, and single words are all learned from; or it
     is any of all.
 
+    Args:
+        paths: of the sets, which are there.
+
     Raises:
         ValueError: nothing can be held out of them, and nothing is generated beside them.
         kdltr.data.DataError: missing or damaged data, or a test set.
     """
-    paths = there(config.words, config.missing)
     sets = sorted(map(open_data, paths), key=lambda one: not isinstance(one[0], Pair))
     found = training_sets([one.path for one in sets])
     pairs = load_pairs(sets, model.image_size, model.image_size, lines=model.lines)
@@ -104,10 +111,10 @@ def stored_words(
                                    model.longest, model.frames)
     chosen = left[kept]
     n = int((chosen < paired).sum()) if config.hold_out == "scenes" else len(chosen)
-    held = config.hold_out, config.validation, config.seed
     train = held_out = torch.arange(0)
     if n:
-        train, held_out = split_held_out(pairs.subset(range(paired)), chosen[:n], *held)
+        drawn = [one for one in sets if isinstance(one[0], Pair)]
+        train, held_out = split_held_out(drawn, pairs.subset(range(paired)), chosen[:n], config)
     elif config.words_share == 1:
         raise ValueError("hold_out='scenes' holds nothing out of single words, and words_share=1 "
                          "leaves no generated ones to choose the weights by; set hold_out='words'")
@@ -117,17 +124,26 @@ def stored_words(
 
 
 def split_held_out(
-    pairs: WordPairs, kept: Tensor, hold_out: str, fraction: float, seed: int
+    sets: Sequence, pairs: WordPairs, kept: Tensor, config: Settings
 ) -> tuple[Tensor, Tensor]:
     """Which of the pairs `kept` (K,) are to learn from and which are held out: places in `kept`.
 
     Single "words" are held out, or whole "scenes". These are found and drawn among all stored
-    `pairs`, so that models that keep others of them (as a teacher of HR and a student of LR may)
-    hold the same photographs out.
+    pairs in one size, so that models that keep others of them or read them in other sizes (as a
+    teacher of HR and a student of LR do) hold the same photographs out.
+
+    Args:
+        sets: of the pairs, opened.
+        pairs: as the model reads them.
+        config: its hold_out, hold_out_seed and validation count.
     """
-    if hold_out == "words":
-        return split(len(kept), fraction, seed)
-    held_out = torch.isin(kept, split_scenes(scenes(pairs), fraction, seed)[1])
+    share, seed = config.validation, config.hold_out_seed
+    if config.hold_out == "words" or not len(kept):
+        return split(len(kept), share, seed)
+    rendered = any(isinstance(one, Shards) for one in sets)  # which have the size they have
+    if tuple(pairs.hr.shape[2:]) != scenes.SIZE and not rendered:
+        pairs = load_pairs(sets, scenes.SIZE)
+    held_out = torch.isin(kept, scenes.split_scenes(scenes.scenes(pairs), share, seed)[1])
     return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
 
 
@@ -144,7 +160,13 @@ def apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor
     """Places of the words, of all sets one after another, that no test set holds too."""
     kept, start = [], 0
     for one in sets:
-        shared = words_of_tests(found[portable(one.path)]["labels"])
+        name, shared = portable(one.path), words_of_tests(found[portable(one.path)]["labels"])
+        if shared is None and not is_generated(one.path):
+            log.warning("%s: it was never compared with the test sets, so none of its words is "
+                        "left out; kdltr.data.duplicates finds those that tests hold too", name)
+        elif shared:
+            log.info("%s: %d words that test sets hold too are left out", name, len(shared))
+        shared = shared or set()
         kept += [start + i for i in range(len(one)) if i not in shared]
         start += len(one)
     return torch.tensor(kept, dtype=torch.int64)

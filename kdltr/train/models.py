@@ -95,6 +95,17 @@ def build_criterion(config: DistillConfig, student: nn.Module) -> WeightedSum:
     return BaselineCriterion(config.method, config.weights, student.decoding)
 
 
+def check_no_start(config: DistillConfig) -> None:
+    """Raise if settings say how a student is made, where it is given instead."""
+    for name in ("student_weights", "student_input"):
+        if getattr(config, name) != getattr(DistillConfig, name):
+            raise ValueError(f"{name} says how a student is made, found models of your own beside "
+                             "it; load or wrap them yourself, and leave it out")
+    if config.start == "random":
+        raise ValueError("start='random' says how a student is made, found models of your own "
+                         "beside it; leave it out")
+
+
 def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) -> None:
     """Raise unless both say what they are, read one charset, and can do what is asked."""
     for role, model in (("teacher", teacher), ("student", student)):
@@ -126,5 +137,9 @@ def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) 
         if config.labels == "published":
             raise ValueError("labels='published' has end tokens inside words, which CTC does not "
                              "know; use 'filtered'")
+    if not any(value.requires_grad for value in student.parameters()):
+        raise ValueError(f"expected a student that can learn, found all parameters of "
+                         f"{student.name} frozen, as those of a model that taught are; call its "
+                         "requires_grad_(True)")
     if config.start == "fitted" and not hasattr(student, "fit_start"):
         raise ValueError(f"start='fitted' cannot be: {student.name} has no fit_start")

@@ -124,9 +124,9 @@ def pretrain(
 
         save_now, stop = clock()
         ending = step == config.steps or stop
-        saving = step % config.checkpoint_every == 0 or save_now or ending
         selecting = step % config.validate_every == 0 or step == config.steps  # a stop: no choice
-        if step % config.log_every == 0 or saving or selecting:
+        saving = step % config.checkpoint_every == 0 or selecting or save_now or ending
+        if step % config.log_every == 0 or saving:
             seconds = time.monotonic() - started
             pace = (step - first_step) * config.batch_size / seconds
             row = {"step": step, "words": step * config.batch_size}

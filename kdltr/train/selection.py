@@ -87,20 +87,21 @@ class Selector(Selection):
     """Of a distillation: by what the student reads.
 
     Args:
-        size: (H, W) of the student's images.
+        sizes: (H, W) of the teacher's images and of the student's.
+        lines: whether they read lines, see `kdltr.data.loader.load_pairs`.
         held_out: words to choose by, unless others are named, which are read at once: a wrong path
             is better found before the training than after hours of it.
         state: see `Selection`.
     """
 
     def __init__(
-        self, config: DistillConfig, run: Path, size: tuple[int, int], held_out: WordPairs,
-        *state: Any,
+        self, config: DistillConfig, run: Path, sizes: tuple[tuple[int, int], tuple[int, int]],
+        lines: bool, held_out: WordPairs, *state: Any,
     ) -> None:
         super().__init__(config, run, *state)
         self._sets = [held_out]
         if config.selection == "published":
-            self._sets = [load_pairs(path, lr_size=size) for path in config.selection_data]
+            self._sets = [load_pairs(path, *sizes, lines=lines) for path in config.selection_data]
 
     def judge(self, student: Recogniser, step: int) -> dict[str, float]:
         """How many words it reads."""

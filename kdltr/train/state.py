@@ -97,7 +97,8 @@ class RunState:
             )
         if saved is None:
             if rank == 0:  # whoever starts over does not go on with what was there before
-                self.path.unlink(missing_ok=True)
+                for name in (self.path.name, "best.safetensors", "last.safetensors"):
+                    self.path.with_name(name).unlink(missing_ok=True)
             return 0, {}
         self._check(saved)
         self.module.load_state_dict(saved["module"])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -230,6 +231,13 @@ def test_a_training_that_cannot_be_fails(tmp_path, caplog, render):
     log = out / ("render.log" if render else "student.log")
     said = log.read_text().splitlines()[-1]
     assert ("split" if render else "shards/student") in said and said in caplog.text
+
+
+def test_a_plan_may_say_how_many_processes_render(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"n": 4, "seed": 1, "workers": 1}
+    training.render(SimpleNamespace(processes=2, trainings={"t": {"render": given}}), ["t"])
+    assert json.loads(Path("shards/t.json").read_text()) == given
 
 
 def test_damaged_pieces_and_a_second_writer_are_one_line(whole, tmp_path, capsys):

@@ -32,6 +32,12 @@ def test_the_table_names_sets_by_their_labels(tmp_path):
                                            zip(hr, "cab", strict=True)])
     count = write_table(tmp_path / "table.csv", {"mine": tmp_path / "train"},
                         {"textzoom/test/easy": tmp_path / "easy"})
+    stores.write_words(tmp_path / "other", [(images([7])[0], "z")])
+    assert write_table(tmp_path / "none.csv", {"other": tmp_path / "other"},
+                       {"textzoom/test/easy": tmp_path / "easy"}) == 0
+    with (tmp_path / "none.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["set"] == "other" and not row["index"]  # it was compared
     with (tmp_path / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert count == 2

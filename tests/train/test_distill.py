@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,7 +21,9 @@ from kdltr.losses import WEIGHTS, DistillationCriterion
 from kdltr.models import create_model
 from kdltr.train import DistillConfig, NonFiniteLoss, ResumeError, distill
 from kdltr.train.distill import adam, rate_factor
+from kdltr.train.material import gather
 from kdltr.train.models import build_models
+from kdltr.train.selection import Selector
 from kdltr.train.state import RunState
 from tests.train.conftest import WORDS
 
@@ -151,7 +154,7 @@ def test_the_clock_saves_between_the_steps_that_are_to_save(toy, tmp_path, monke
         save(self, step, *rest)
 
     monkeypatch.setattr(RunState, "save", saving)
-    far = {"checkpoint_every": 100, "epochs": 1}
+    far = {"checkpoint_every": 100, "validate_every": 100, "epochs": 1}
     distill(config(toy, tmp_path / "often", checkpoint_minutes=1e-9, **far))
     assert saved == [*range(1, 10)]
     saved.clear()
@@ -385,6 +388,46 @@ def test_what_chooses_is_looked_at_before_the_first_step(toy, tmp_path):
     with pytest.raises(DataError, match="nowhere"):
         distill(config(toy, tmp_path, selection="published", selection_data=("nowhere",)))
     assert not (tmp_path / "state.pt").exists() and not (tmp_path / "metrics.csv").exists()
+
+
+def test_what_chooses_is_read_as_what_is_learned_from(tmp_path):
+    """Lines on a canvas, not stretched over it."""
+    lines = [(np.full((20, 30, 3), 80, np.uint8), np.full((10, 15, 3), 80, np.uint8), "a|b")] * 4
+    write_pairs(tmp_path / "lines", lines)
+    settings = DistillConfig(
+        output_dir=str(tmp_path), data=str(tmp_path / "lines"), teacher="dan_nano",
+        teacher_weights="random", student="dan_nano_ltr", validation=0.0, selection="published",
+        selection_data=str(tmp_path / "lines"))
+    teacher, student = build_models(settings)
+    learned = gather(settings, teacher, student).pairs
+    sizes = tuple(teacher.image_size), tuple(student.image_size)
+    selector = Selector(settings, tmp_path, sizes, True, learned, 0, {})
+    (judged,) = selector._sets
+    assert torch.equal(judged.lr, learned.lr) and torch.equal(judged.hr, learned.hr)
+
+
+def test_a_state_is_saved_with_every_choice(toy, tmp_path, monkeypatch):
+    """So that the best weights are never of a run that a killed one does not go on with."""
+    saved, save = [], RunState.save
+    monkeypatch.setattr(RunState, "save", lambda self, step, best, *rest: (
+        saved.append((step, best.get("step"))), save(self, step, best, *rest)))
+    distill(config(toy, tmp_path, epochs=1, validate_every=2, checkpoint_every=5))
+    looked = {int(row["step"]) for row in rows(tmp_path, "validation.csv")}
+    assert looked and looked <= {step for step, _ in saved}
+
+
+def test_who_starts_over_leaves_no_weights_of_the_run_before(toy, tmp_path):
+    distill(config(toy, tmp_path, epochs=1))
+    assert (tmp_path / "best.safetensors").is_file()
+    again = config(toy, tmp_path, epochs=1, seed=3, selection="last", resume=False)
+    assert distill(again).weights.name == "last.safetensors"
+    assert not (tmp_path / "best.safetensors").exists()
+
+
+def test_of_an_upsampled_student_only_the_image_is_set_apart():
+    given = {"output_dir": "x", "student_input": "upsampled", "student": "parseq_nano_ltr"}
+    with pytest.raises(ValueError, match="only the image counts; leave out dropout"):
+        DistillConfig(**given, student_model={"dropout": 0.5})
 
 
 def test_published_selection_sums_rounded_accuracies(toy, tmp_path):

@@ -133,11 +133,18 @@ def test_single_words_alone_need_a_choice_of_what_is_held_out(photographs):
     assert len(pictures.held_out()) == 2 and len(pictures.stored) == 6
 
 
+def test_without_any_of_its_sets_generated_words_are_learned_from(tmp_path, caplog):
+    missing = {"words": [str(tmp_path / "none")], "missing": "left_out"}
+    assert Pictures(config(**missing), MODELS[HR]).stored is None and "left out" in caplog.text
+    with pytest.raises(DataError, match="learns from stored words alone, found none of .*none"):
+        Pictures(config(**missing, words_share=1.0, hold_out="words"), MODELS[HR])
+
+
 def test_stored_words_may_be_no_test_set(photographs, tmp_path):
     test = tmp_path / "test" / "words"
     test.parent.mkdir()
     shutil.copytree(photographs[0], test)
-    with pytest.raises(DataError, match="a test set; leave it out"):
+    with pytest.raises(DataError, match="it lies in a folder test; leave it out"):
         Pictures(config(words=[str(test)]), MODELS[HR])
 
 

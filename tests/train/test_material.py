@@ -111,7 +111,7 @@ def test_a_run_of_all_parts_resumes_bit_for_bit(parts, tmp_path):
 
 def test_whole_scenes_are_held_out(parts, toy, tmp_path, monkeypatch):
     scene, toy_hr = torch.arange(40) // 4, load_pairs(toy.data).hr
-    monkeypatch.setattr("kdltr.train.material.scenes", lambda pairs: scene[: len(pairs)])
+    monkeypatch.setattr("kdltr.data.scenes.scenes", lambda pairs: scene[: len(pairs)])
     held_out = material_of(config(parts, tmp_path, hold_out="scenes", validation=0.2)).held_out
     whole = [{k for k in range(0, 40, 4) if torch.equal(held_out.hr[i : i + 4], toy_hr[k : k + 4])}
              for i in range(0, 8, 4)]
@@ -136,10 +136,36 @@ def test_teacher_and_student_hold_the_same_scenes_out(tmp_path):
     teacher, student = build_models(settings)
     mine = gather(settings, teacher, student)
     trained, held_out, _ = stored_words(
-        PretrainConfig(model="abinet_nano", output_dir=str(tmp_path), words=[str(folder)],
-                       validation=0.2), teacher)
+        [str(folder)], PretrainConfig(model="abinet_nano", output_dir=str(tmp_path),
+                                      words=[str(folder)], validation=0.2), teacher)
     assert torch.equal(mine.held_out.hr, held_out.hr) and torch.equal(mine.pairs.hr, trained.hr)
     assert held_out.words and len(trained) + len(held_out) == 50
+    for image in ("hr", "lr"):  # of another size, and by another seed
+        small = PretrainConfig(model="abinet_nano_ltr", output_dir=str(tmp_path), seed=7,
+                               words=[str(folder)], validation=0.2, image=image)
+        assert stored_words([str(folder)], small, student)[1].words == held_out.words
+
+
+def test_a_set_that_was_never_compared_with_the_tests_is_named(parts, tmp_path, caplog):
+    material_of(config(parts, tmp_path, words_of_tests="left_out"))
+    assert [record.args[0].rpartition("/")[2] for record in caplog.records
+            if "never compared with the test sets" in record.msg] == ["train", "words"]
+
+
+@pytest.mark.parametrize("part", ["words", "generated"])
+def test_one_part_is_enough(parts, tmp_path, part):
+    alone = parts | {name: [] for name in ("data", "words", "generated") if name != part}
+    material = material_of(config(alone, tmp_path, validation=0.0, selection="last"))
+    assert material.sizes[part] == 5 and not len(material.held_out)
+    with pytest.raises(DataError, match=r"hold 1 of them out, found 0; .* a share of 0 \(validat"):
+        material_of(config(alone, tmp_path))
+    material_of(config(alone, tmp_path, hold_out="scenes", validation=0.0, selection="last"))
+
+
+def test_what_is_held_out_for_nothing_is_said(parts, tmp_path, caplog):
+    caplog.set_level("INFO", "kdltr")
+    material_of(config(parts, tmp_path, selection="last"))
+    assert "4 words are held out, by which selection='last' chooses nothing" in caplog.text
 
 
 def test_words_of_tests_are_left_out_if_asked_for(parts, tmp_path, monkeypatch):
@@ -153,7 +179,7 @@ def test_words_of_tests_are_left_out_if_asked_for(parts, tmp_path, monkeypatch):
 def test_a_run_refuses_a_test_set(parts, tmp_path):
     image = np.zeros((8, 16, 3), np.uint8)
     write_pairs(tmp_path / "test" / "easy", [(image, image, "word")] * 9)
-    with pytest.raises(DataError, match="found a test set; leave it out"):
+    with pytest.raises(DataError, match="found a test set, for it lies in a folder test"):
         distill(config(parts, tmp_path / "run", data=str(tmp_path / "test" / "easy")))
     assert not Path(tmp_path / "run" / "config.json").exists()
 

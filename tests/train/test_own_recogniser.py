@@ -277,6 +277,13 @@ def test_models_that_cannot_be_distilled_are_refused(toy, tmp_path):
         distill(settings, (teacher, create_model("parseq_nano_ltr", **SIZES)))
     with pytest.raises(ValueError, match="crnn_ltr has no fit_start"):
         distill(config(toy, tmp_path, start="fitted"), crnns())
+    for given in ({"student_weights": "w.safetensors"}, {"student_input": "upsampled"},
+                  {"start": "random"}):
+        with pytest.raises(ValueError, match="says how a student is made, found models of your ow"):
+            distill(config(toy, tmp_path, **given), crnns())
+    teacher, student = crnns()
+    with pytest.raises(ValueError, match="a student that can learn, found all parameters of crnn_"):
+        distill(settings, (teacher, student.requires_grad_(False)))
     assert not list(tmp_path.iterdir())
 
 

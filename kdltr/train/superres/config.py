@@ -49,6 +49,7 @@ class UpscaleConfig(Settings):
     seed: Seed = 42
     validation: float = 0.05  # share of data held out to choose the weights by
     hold_out: str = "words"  # at random; or "scenes": all words of a photograph, see data.scenes
+    hold_out_seed: Seed = 42  # one for a teacher, its students and networks of any seed
     # By what is read of them, or by PSNR without a judge; or "last". Published: by the test sets.
     selection: str = "validation"
     judge: str | None = None  # a recogniser of HR images

@@ -127,9 +127,9 @@ def train_upscaler(
             step += 1
             watch.add(step, terms, norm, chosen)
 
-            saving = step % config.checkpoint_every == 0 or step == last_step
             selecting = choice.due(step) or step == last_step
-            if step % config.log_every == 0 or saving or selecting:
+            saving = step % config.checkpoint_every == 0 or selecting
+            if step % config.log_every == 0 or saving:
                 seconds = time.monotonic() - started
                 pace = (step - first_step) * world * config.batch_size / seconds
                 row = {"step": step, "epoch": epoch + 1, "learning_rate": rate}

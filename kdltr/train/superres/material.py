@@ -65,8 +65,7 @@ def gather(config: UpscaleConfig) -> Material:
                                             "filtered", frames=frames)
     labels, lengths = DIGITS_FIRST36.encode(words, MAX_LENGTH + 1)
     places = left[kept]
-    held = config.hold_out, config.validation, config.seed
-    train, held_out = split_held_out(pairs, places, *held)
+    train, held_out = split_held_out(opened, pairs, places, config)
     judged = pairs.subset(places[held_out])
     return Material(pairs.subset(places[train]), labels[train], lengths[train], judged,
                     _corpus(config, spelt, sets, judged), report, sets)
