@@ -95,8 +95,10 @@ def test_lines_are_placed_on_their_canvas_and_never_stretched(tmp_path):
         pairs = load_for(model, tmp_path / "mine")
         seen = images_for(model, pairs)[0].permute(1, 2, 0).numpy()
         assert np.array_equal(seen, placed(image, model.image_size))
-    stored, *_ = stored_words(pretraining(tmp_path, tmp_path, words=str(
-        tmp_path / "mine"), words_share=0.5, hold_out="words", validation=0.0), teacher)
+    mine = str(tmp_path / "mine")
+    settings = pretraining(tmp_path, tmp_path, words=mine, words_share=0.5, hold_out="words",
+                           validation=0.0)
+    stored, *_ = stored_words([mine], settings, teacher)
     assert np.array_equal(stored.hr[0].permute(1, 2, 0).numpy(), placed(image, (48, 512)))
 
 

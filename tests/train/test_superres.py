@@ -122,7 +122,7 @@ def test_scenes_are_held_out_and_missing_sets_and_words_of_tests_left_out(
     toy, tmp_path, monkeypatch, caplog
 ):
     scene = torch.arange(40) // 4
-    monkeypatch.setattr("kdltr.train.material.scenes", lambda pairs: scene[: len(pairs)])
+    monkeypatch.setattr("kdltr.data.scenes.scenes", lambda pairs: scene[: len(pairs)])
     monkeypatch.setattr("kdltr.train.material.words_of_tests", lambda labels: {0, 1, 2, 3})
     asked = {"data": (str(toy.data), str(tmp_path / "nothing")), "validation": 0.25}
     with pytest.raises(DataError, match="nothing"):
