@@ -55,7 +55,7 @@ def split_scenes(scene: Tensor, fraction: float, seed: int) -> tuple[Tensor, Ten
             chosen.append(one)
             found += sizes[one]
     if not chosen and fraction > 0:
-        raise DataError(f"expected a scene of at most {1.5 * wanted:.0f} pairs to hold out, found "
+        raise DataError(f"expected a scene of at most {int(1.5 * wanted)} pairs to hold out, found "
                         f"{min(filter(None, sizes))} in the smallest; hold out a larger share")
     held_out = torch.isin(scene, torch.tensor(chosen, dtype=scene.dtype))
     return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
