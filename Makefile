@@ -41,7 +41,7 @@ $(STAMP):
 		"or name another with make PYTHON=/path/to/python3.11"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than 3.11; make PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "installing into $(VENV) (two to five minutes)"
+	@echo "installing into $(VENV) (one to five minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -z "$(TORCH_INDEX)" || \
 		$(BIN)/pip install -q --index-url $(TORCH_INDEX) "$$(grep '^torch==' constraints.txt)"

@@ -69,7 +69,7 @@ def evaluate(parser: ArgumentParser) -> str:
     DATA is an LMDB, a folder with labels.tsv, or one of shards. A teacher reads
     the sharp images, a student the small ones.
 
-    kdltr evaluate parseq_nano_ltr data/textzoom/test/easy my-words
+    kdltr evaluate ppocr_ltr data/textzoom/test/easy my-words
     """
     _weights(parser)
     parser.add_argument("data", nargs="+", metavar="DATA", help="labelled pairs or words")
@@ -96,7 +96,8 @@ def bench(parser: ArgumentParser) -> str:
     device_option(parser)
     parser.add_argument("--precision", nargs="+", choices=("no", "bf16"), default=["no"],
                         metavar="P", help="no, bf16 or both; default: no, which is float32")
-    parser.add_argument("--parts", nargs="+", help="default: training reading search memory")
+    parser.add_argument("--parts", nargs="+", metavar="P", help="training reading search memory "
+                        "(default), operations by_length cuda_graphs compile")
     parser.add_argument("--minutes", type=float, metavar="N", help="begin nothing after so many")
     parser.add_argument("--out", type=file_to_write, metavar="FILE.json",
                         help="a result file, whole at any time")
@@ -116,7 +117,8 @@ def run(parser: ArgumentParser) -> str:
     _profile(parser)
     parser.add_argument("--cores", type=int, metavar="N", help="threads at once; default: all")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be made")
-    parser.add_argument("--minutes", type=float, metavar="N", help="a time box, without snakemake")
+    parser.add_argument("--minutes", type=float, metavar="N",
+                        help="a time box, without snakemake; with --out")
     parser.add_argument("--out", type=named, metavar="DIR", help="where all of the time box lies")
     _plan(parser)
     return "PROFILE [options] [-- OPTIONS OF SNAKEMAKE]"

@@ -108,22 +108,29 @@ def test_nan_is_no_agreement(tmp_path, monkeypatch):
         export.export(Tiny(), tmp_path / "word.onnx")
 
 
-def test_a_reader_without_kdltr(tmp_path):
-    """The lines of README."""
-    path = tmp_path / "tiny.onnx"
-    export.export(Tiny(), path)
+@pytest.mark.parametrize(("decoding", "frames"), [("attention", None), ("ctc", 4)])
+def test_a_reader_without_kdltr(tmp_path, decoding, frames):
+    """The lines of README, on a word whose four steps are a letter, again it, 0, another letter."""
+    path, model = tmp_path / "tiny.onnx", Tiny()
+    model.decoding, model.frames = decoding, frames
+    with torch.no_grad():
+        model.classify.weight *= 30
+        model.classify.bias.zero_()[0] = 0.1
+    export.export(model, path)
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (reader,) = re.findall(r"```python\n(import json, sys\n.*?)```", readme, re.DOTALL)
     from PIL import Image
 
     image = np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
+    image[:, 4:8], image[:, 8:12] = image[:, :4], 0
     Image.fromarray(image).save(tmp_path / "word.png")
     command = [sys.executable, "-c", reader, str(path), str(tmp_path / "word.png")]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     (file,) = [export.session(path)]
     pixels = image.transpose(2, 0, 1)[None].astype(np.float32) / 255
     logits = file.run(["logits"], {"images": pixels})[0]
-    assert printed == ALNUM36.decode(torch.from_numpy(logits))[0].text
+    assert printed == ALNUM36.decode(torch.from_numpy(logits), decoding)[0].text
+    assert len(printed) == 2 and (printed[0] == printed[1]) == (decoding == "attention")
 
 
 def test_without_the_extra_its_name_is_said_before_anything_is_done(tmp_path, monkeypatch):
