@@ -170,8 +170,10 @@ def ablations_table(result: Result) -> str:
         else:
             line |= dict.fromkeys((f"against {first}", "p"), "–")
         lines.append(line)
+    several = any(line["seeds"] != "1" for line in lines)
+    test = f"McNemar's exact test{', of several seeds by sign flips' if several else ''}"
     return _markdown(lines, f"{recogniser}, {whole[0].n} words; points against {first} on the same "
-                            "seeds and words, with 95 % intervals; p by McNemar's exact test.")
+                            f"seeds and words, with 95 % intervals; p by {test}.")
 
 
 # By the run that made the result, and which of its tables it is where there are several.
