@@ -132,7 +132,7 @@ def test_the_table_of_ablations_has_the_mean_of_the_seeds_and_the_claim_against_
     (claim,) = [one for one in result.document["extra"]["claims"]
                 if one["claim"] == "abinet_nano: Unified reads more words than default"]
     assert lines["Unified"][2].replace("−", "-").startswith(f"{claim['measured']:.1f} (")
-    assert lines["Unified"][3] == f"{claim['p']:.2f}"
+    assert lines["Unified"][3] == f"{claim['p']:.2g}"
 
 
 def test_the_lines_that_read_a_word_run(tmp_path, monkeypatch, capsys):
