@@ -173,7 +173,8 @@ def ablations_table(result: Result) -> str:
     several = any(line["seeds"] != "1" for line in lines)
     test = f"McNemar's exact test{', of several seeds by sign flips' if several else ''}"
     return _markdown(lines, f"{recogniser}, {whole[0].n} words; points against {first} on the same "
-                            f"seeds and words, with 95 % intervals; p by {test}.")
+                            "seeds and words, with 95 % intervals by the normal approximation; "
+                            f"p by {test}.")
 
 
 # By the run that made the result, and which of its tables it is where there are several.
