@@ -3,15 +3,19 @@
 The plain install reads, trains and evaluates; what else there is says which extra it takes.
 """
 
+import contextlib
 import os
 import resource
 import subprocess
 import sys
+import tomllib
 import venv
+from importlib.metadata import PackageNotFoundError, metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 from PIL import Image
 
 from kdltr.generator.synthetic import generate
@@ -187,3 +191,16 @@ def test_the_extra_export_writes_onnx(installed):  # last: it adds to what is in
 import onnxruntime
 print(onnxruntime.InferenceSession("word.onnx").get_modelmeta().custom_metadata_map["model"])"""
     assert installed.python(code).strip() == "parseq_nano_ltr"
+
+
+def test_what_is_pinned_takes_every_python_that_kdltr_does():
+    """Also 3.11.2, which Debian has, wherever this runs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    least = project["requires-python"].removeprefix(">=") + ".0"
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    asked = {}
+    for pin in pins:
+        with contextlib.suppress(PackageNotFoundError):  # of another system
+            asked[pin] = metadata(pin.partition("==")[0])["Requires-Python"] or ""
+    assert len(asked) > 100
+    assert not {pin: python for pin, python in asked.items() if least not in SpecifierSet(python)}
