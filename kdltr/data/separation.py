@@ -72,7 +72,7 @@ def listed() -> dict[str, set[int]]:
     found: dict[str, set[int]] = {}
     with TABLE.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            found.setdefault(row["labels"], set())
-            if row["index"]:  # else it shares no word
-                found[row["labels"]].add(int(row["index"]))
+            words = found.setdefault(row["labels"], set())
+            if row["index"]:  # else it shares none
+                words.add(int(row["index"]))
     return found

@@ -95,8 +95,8 @@ def _lettering(
 ) -> _Line:
     face = fonts.draw_face(rng, line.replace(" ", ""), held_out=False)
     text = line.upper() if face.small_caps else line
-    length = fonts.font(face.path, 100).getlength(text)  # 0 of a blank line
-    room = 100 * (width - 2 * MARGIN) / max(length, 1)
+    hundred = max(fonts.font(face.path, 100).getlength(text), 1)  # a blank line has no length
+    room = 100 * (width - 2 * MARGIN) / hundred
     font = fonts.font(face.path, int(min(math.exp(rng.uniform(*np.log(heights))), 0.98 * room)))
     tilt, length = math.radians(TILT) * rng.standard_normal(), font.getlength(text)
     return _Line(text, font, tilt, length, sum(font.getmetrics()) + abs(math.tan(tilt)) * length)

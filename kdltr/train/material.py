@@ -160,14 +160,14 @@ def apart_from_tests(sets: Sequence, found: dict[str, dict[str, Any]]) -> Tensor
     """Places of the words, of all sets one after another, that no test set holds too."""
     kept, start = [], 0
     for one in sets:
-        name, shared = portable(one.path), words_of_tests(found[portable(one.path)]["labels"])
+        name = portable(one.path)
+        shared = words_of_tests(found[name]["labels"])
         if shared is None and not is_generated(one.path):
             log.warning("%s: it was never compared with the test sets, so none of its words is "
                         "left out; kdltr.data.duplicates finds those that tests hold too", name)
         elif shared:
             log.info("%s: %d words that test sets hold too are left out", name, len(shared))
-        shared = shared or set()
-        kept += [start + i for i in range(len(one)) if i not in shared]
+        kept += [start + i for i in range(len(one)) if i not in (shared or ())]
         start += len(one)
     return torch.tensor(kept, dtype=torch.int64)
 

@@ -97,13 +97,12 @@ def build_criterion(config: DistillConfig, student: nn.Module) -> WeightedSum:
 
 def check_no_start(config: DistillConfig) -> None:
     """Raise if settings say how a student is made, where it is given instead."""
-    for name in ("student_weights", "student_input"):
-        if getattr(config, name) != getattr(DistillConfig, name):
-            raise ValueError(f"{name} says how a student is made, found models of your own beside "
-                             "it; load or wrap them yourself, and leave it out")
-    if config.start == "random":
-        raise ValueError("start='random' says how a student is made, found models of your own "
-                         "beside it; leave it out")
+    given = [name for name in ("student_weights", "student_input")
+             if getattr(config, name) != getattr(DistillConfig, name)]
+    given += ["start='random'"] if config.start == "random" else []
+    if given:
+        raise ValueError(f"{given[0]} says how a student is made, found models of your own beside "
+                         "it; load or wrap them yourself, and leave it out")
 
 
 def check_models(config: DistillConfig, teacher: nn.Module, student: nn.Module) -> None:
