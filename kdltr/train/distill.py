@@ -20,7 +20,7 @@ from torch import nn
 from kdltr.checkpoint import save_weights
 from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
-from kdltr.files import place, write_json
+from kdltr.files import place
 from kdltr.models import Recogniser
 from kdltr.train.clock import Clock
 from kdltr.train.config import DistillConfig
@@ -37,7 +37,7 @@ from kdltr.train.models import (
 )
 from kdltr.train.result import RunResult
 from kdltr.train.selection import Selector
-from kdltr.train.state import RunState, will_resume
+from kdltr.train.state import RunState, will_resume, write_settings
 from kdltr.train.teacher import start_teaching
 from kdltr.train.watch import LossWatch
 
@@ -130,7 +130,7 @@ def distill(
             criterion.whole_attention, criterion.part_logits,
         )
     if main:
-        write_json(run / "config.json", settings)
+        write_settings(run, config.to_dict(), settings)
     metrics = History(run / "metrics.csv", step, run / "tensorboard", main)
     watch = LossWatch(
         accelerator, criterion.weights, lambda chosen: [pairs.words[i] for i in chosen.tolist()]

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from kdltr.checkpoint import load_matching, save_weights
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import evaluate
-from kdltr.files import place, write_json
+from kdltr.files import place
 from kdltr.losses import cross_entropy_loss, ctc_loss
 from kdltr.models import create_model
 from kdltr.train.augment import augment
@@ -33,7 +33,7 @@ from kdltr.train.feed import Pictures
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
 from kdltr.train.selection import chosen_by
-from kdltr.train.state import RunState
+from kdltr.train.state import RunState, write_settings
 from kdltr.train.watch import LossWatch
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def pretrain(
         config.learning_rate, total_steps=config.steps + 1, pct_start=warmup,
         cycle_momentum=False, last_epoch=step - 1 if step else -1,
     )
-    write_json(run / "config.json", settings)
+    write_settings(run, config.to_dict(), settings)
     metrics = History(run / "metrics.csv", step, run / "tensorboard")
     validation = History(run / "validation.csv", step)
     held_out = pictures.held_out()

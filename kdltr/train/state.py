@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from kdltr.checkpoint import read_state, save_state
-from kdltr.files import place
+from kdltr.files import place, write_json
 from kdltr.models.devices import cpu_model
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,18 @@ class ResumeError(RuntimeError):
 def will_resume(run: Path, settings: dict[str, Any]) -> bool:
     """Whether a run of these settings goes on from a state in its directory."""
     return settings["resume"] and (run / "state.pt").is_file()
+
+
+def write_settings(run: Path, names: Collection[str], settings: dict[str, Any]) -> None:
+    """Write settings of these names as config.json, for `kdltr distill`, the rest as data.json.
+
+    Args:
+        run: the run's directory.
+        names: of the configuration's fields.
+        settings: of the run, among them what its words were.
+    """
+    write_json(run / "config.json", {name: settings[name] for name in names})
+    write_json(run / "data.json", {n: said for n, said in settings.items() if n not in names})
 
 
 class RunState:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,9 @@ def test_a_run_and_what_it_leaves(toy, tmp_path):
                                                                         "25", "27"]
     assert result.weights.name == "best.safetensors" and result.weights.is_file()
     assert list((tmp_path / "tensorboard").iterdir())
-    assert json.loads((tmp_path / "config.json").read_text())["batch_size"] == 4
+    recorded = json.loads((tmp_path / "config.json").read_text())
+    assert DistillConfig.from_dict(recorded) == replace(config(toy, tmp_path), precision="no")
+    assert [*json.loads((tmp_path / "data.json").read_text())["sets"]] == [*toy.settings["data"]]
     before = weights(tmp_path)
     again = distill(config(toy, tmp_path))  # finished: nothing is done, nothing changes
     assert again.steps == 27 and again.best_step == result.best_step
@@ -274,6 +277,7 @@ def test_a_compiled_run_learns_the_same_and_resumes_bit_for_bit(toy, tmp_path):
 # Beside the run each process leaves a file with the size of what it keeps of the teacher.
 WATCHED = """
 import json, os, sys
+from dataclasses import replace
 from pathlib import Path
 from kdltr.train import DistillConfig, distill, teacher
 

@@ -152,7 +152,8 @@ def test_the_projector_has_its_width(finished):
 
 def test_the_run_records_what_was_trained(finished, toy):
     recorded = json.loads((finished.run / "config.json").read_text())
-    assert recorded == json.loads(json.dumps(finished.result.config))
+    words = json.loads((finished.run / "data.json").read_text())
+    assert recorded | words == json.loads(json.dumps(finished.result.config))
     assert (recorded["teacher"], recorded["student"]) == ("crnn", "crnn_ltr")
     assert recorded["teacher_weights"] is None and recorded["model"] == {}
     with safe_open(finished.result.weights, "pt") as file:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from kdltr.charset import DIGITS_FIRST36
 from kdltr.data.batches import epoch_batches
 from kdltr.data.batches import steps_per_epoch as full_steps
-from kdltr.files import place, write_json
+from kdltr.files import place
 from kdltr.models import create_model
 from kdltr.superres import create_upscaler
 from kdltr.superres.prior import check_generator
@@ -30,7 +30,7 @@ from kdltr.superres.saved import load_into
 from kdltr.train.engine import alone, sent, start_engine
 from kdltr.train.history import History
 from kdltr.train.result import RunResult
-from kdltr.train.state import RunState, will_resume
+from kdltr.train.state import RunState, will_resume, write_settings
 from kdltr.train.superres.choice import Choice, save
 from kdltr.train.superres.config import UpscaleConfig
 from kdltr.train.superres.material import gather
@@ -92,7 +92,7 @@ def train_upscaler(
         looking = Looking(training.frozen["reader"], pairs, labels, config.reader_budget,
                           accelerator.autocast(), rank, world)
     if main:
-        write_json(run / "config.json", settings)
+        write_settings(run, config.to_dict(), settings)
     metrics = History(run / "metrics.csv", step, run / "tensorboard", main)
     watch = LossWatch(accelerator, config.weights,
                       lambda chosen: [pairs.words[i] for i in chosen.tolist()])
