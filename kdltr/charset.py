@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,11 +46,19 @@ class Charset:
         name: what a model's configuration calls it.
         characters: class 1 is the first of them.
         lower: words are lower-cased before anything else.
+
+    Raises:
+        ValueError: a character is there twice: the second class would never be taught.
     """
 
     name: str
     characters: str
     lower: bool = False
+
+    def __post_init__(self) -> None:
+        if twice := [c for c, n in Counter(self.characters).items() if n > 1]:
+            raise ValueError(f"charset {self.name}: expected each character once, found "
+                             f"{''.join(twice)!r} twice; leave one")
 
     @property
     def size(self) -> int:
@@ -60,15 +69,43 @@ class Charset:
     def _ids(self) -> dict[str, int]:
         return {character: i for i, character in enumerate(self.characters, start=1)}
 
+    @property
+    def alphanumeric(self) -> bool:
+        """Whether its letters and digits are of [0-9a-zA-Z]."""
+        return self.characters.replace(OTHER, "").isascii()
+
+    def folded(self, word: str) -> str:
+        """``word`` with each character that this set lacks in its compatibility form.
+
+        Marks that it lacks are dropped: to one of [a-z] "café" and "ｃａｆｅ" are "cafe", where one
+        with é leaves "café" as it is. Lower-cased if ``lower``.
+        """
+        if not word.isascii():
+            composed = unicodedata.normalize("NFC", word.lower() if self.lower else word)
+            word = "".join(c if c in self._ids else self._parts(c) for c in composed)
+        return word.lower() if self.lower else word
+
+    def _parts(self, character: str) -> str:
+        parts = unicodedata.normalize("NFKD", character)
+        return "".join(c for c in parts if c in self._ids or not unicodedata.combining(c))
+
     def filter(self, word: str) -> str:
-        """``word``, folded, without the characters this set lacks (lower-cased if ``lower``)."""
-        word = fold(word).lower() if self.lower else fold(word)
-        return "".join(character for character in word if character in self._ids)
+        """``word``, folded, without the characters this set lacks."""
+        return "".join(c for c in self.folded(word) if c in self._ids)
 
     def unread(self, word: str) -> str:
         """The letters and digits of ``word``, folded, that this set lacks."""
-        word = fold(word).lower() if self.lower else fold(word)
-        return "".join(c for c in word if c.isalnum() and c not in self._ids)
+        return "".join(c for c in self.folded(word) if c.isalnum() and c not in self._ids)
+
+    def comparable(self, word: str) -> str:
+        """``word`` as accuracies compare it: letters and digits alone, in lower case (paper §4.1).
+
+        Of an `alphanumeric` set only [0-9a-z], folded; of any other all, and marks that it has.
+        """
+        if self.alphanumeric:
+            return alphanumeric_lower(word)
+        kept = (c for c in self.folded(word) if unicodedata.category(c)[0] in "LMN")
+        return "".join(kept).lower()
 
     def encode(
         self, words: Sequence[str], steps: int | None = None, unknown: str = "error"

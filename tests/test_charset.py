@@ -109,3 +109,35 @@ def test_compatibility_forms_are_folded(word, plain):
 def test_pickles_and_compares():
     assert pickle.loads(pickle.dumps(ASCII94)) == ASCII94 != ALNUM36
     assert Charset("x", "ab").size == 3
+
+
+FRENCH = Charset("french", "abcdeéèçñü")
+KANA = Charset("kana", "かがきぎ")
+HANGUL = Charset("hangul", "한국어가나")
+RUSSIAN = Charset("russian", "абвгдейё", lower=True)
+THAI = Charset("thai", "กขิี")
+
+
+@pytest.mark.parametrize(("charset", "word", "label"), [
+    (FRENCH, "déçéñü", "déçéñü"), (FRENCH, "de\u0301c\u0327", "déç"), (FRENCH, "àâÉ!", "aa"),
+    (KANA, "がぎか", "がぎか"), (HANGUL, "한국", "한국"), (RUSSIAN, "ЁЙе", "ёйе"),
+    (THAI, "กิขี", "กิขี"), (Charset("german", "abcß²½"), "ß²½", "ß²½"),
+    (Charset("parts", "e\u0301"), "é", "e\u0301"),
+])
+def test_what_a_set_has_is_not_folded(charset, word, label):
+    assert charset.filter(word) == label
+    ids, lengths = charset.encode([label])
+    assert lengths.item() == len(label) + 1 and (ids[0, :-1] > 0).all()
+
+
+@pytest.mark.parametrize(("charset", "word", "compared"), [
+    (ASCII94, "It's café", "itscafe"), (FRENCH, "É-é e!", "eée"), (KANA, "か、が", "かが"),
+    (RUSSIAN, "Щи 5", "щи5"), (THAI, "กิ!", "กิ"),
+])
+def test_what_is_compared(charset, word, compared):
+    assert charset.comparable(word) == compared
+
+
+def test_a_character_twice_is_refused():
+    with pytest.raises(ValueError, match="charset dup: expected each character once, found 'a'"):
+        Charset("dup", "aab")

@@ -21,7 +21,8 @@ def read(parser: ArgumentParser) -> str:
     kdltr read --detect photo.jpg --picture found.png
     """
     parser.add_argument("images", nargs="+", type=named, metavar="IMAGE", help="of one word, "
-                        "written from left to right (turn others first); or photographs")
+                        "written from left to right (turn others first), or photographs; - is "
+                        "standard input")
     parser.add_argument("--detect", action="store_true", help="find words first; boxes in pixels")
     parser.add_argument("--picture", type=file_to_write, metavar="FILE",
                         help="with --detect: draw the readings there")
@@ -75,6 +76,7 @@ def evaluate(parser: ArgumentParser) -> str:
     parser.add_argument("data", nargs="+", metavar="DATA", help="labelled pairs or words")
     _model(parser)
     device_option(parser)
+    parser.add_argument("--image", choices=("hr", "lr"), help="of pairs, for a model of your own")
     lr = parser.add_mutually_exclusive_group()
     lr.add_argument("--bicubic", action="store_true", help="let a teacher read LR, upsampled")
     lr.add_argument("--upscaler", metavar="FILE", help="or enlarged by a super-resolution network")

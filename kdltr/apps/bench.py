@@ -26,9 +26,9 @@ PARTS = {
     "operations": bench.operations,
     "search": bench.path_search,
     "memory": bench.memory,
-    "by_length": partial(bench.option, batches="by_length"),
     "cuda_graphs": partial(bench.option, compile="reduce-overhead"),
     "compile": partial(bench.option, compile="default"),  # takes a minute, as does the one before
+    "by_length": partial(bench.option, batches="by_length"),
 }
 IN_EVERY_PRECISION = ("training", "reading")
 USUAL = ("training", "reading", "search", "memory")
@@ -102,6 +102,8 @@ def _check(name: str, value: int | None, least: int) -> None:
 def _current(name: str) -> str:
     """The type of a device, "cpu" or "cuda"; of several GPUs it is the one that is meant then."""
     device = checked_device(name)
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"expected a device whose work can be timed, cpu or cuda, found {name!r}")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device.type

@@ -36,7 +36,7 @@ LARGEST = 60 << 20  # bytes: what a machine that is lent often takes
 SOURCES = ("Snakefile", "pyproject.toml", "kdltr", "data/manifest.yaml", "tests/gpu",
            "tests/golden", "tests/models/conftest.py", "tests/train/conftest.py")
 PACKAGES = "site"
-MADE_THERE = ("shards/", "training/")  # by `kdltr.apps.training`
+MADE_THERE = ("shards/", "training/")  # by `kdltr.apps.rendering` and `training`
 LINUX = [f"--platform=manylinux{name}_x86_64" for name in ("_2_28", "_2_27", "_2_17", "2014")]
 
 

@@ -8,7 +8,6 @@ from argparse import Namespace
 import pandas as pd
 
 from kdltr.evaluation.evaluate import (
-    PROTOCOL,
     Scores,
     UpsampleBicubic,
     combine,
@@ -33,7 +32,7 @@ def command(options: Namespace) -> int:
                              "them as they are, leave it out")
         reader = load_two_stage(options.upscaler, model).to(model.device)
     for path in options.data:
-        pairs = load_for(model, path)
+        pairs = load_for(model, path, options.image)
         if options.bicubic and pairs.lr.shape[2:] == model.image_size:
             raise ValueError(f"--bicubic enlarges LR images for a teacher; {model.name} reads them "
                              "as they are, leave it out")
@@ -43,7 +42,7 @@ def command(options: Namespace) -> int:
     whole = combine(scores)
     total = {"average": whole} if len(scores) > 1 else {}
     lines = pd.DataFrame(map(_line, (*scores.values(), *total.values())), [*scores, *total])
-    sys.stdout.write(f"{lines.to_string()}\n\n{PROTOCOL}\n")
+    sys.stdout.write(f"{lines.to_string()}\n\n{whole.protocol}\n")
     read = whole.predictions
     if options.predictions:
         with atomic_path(options.predictions) as temporary:

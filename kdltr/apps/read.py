@@ -26,52 +26,57 @@ from kdltr.models import Recogniser
 from kdltr.models.devices import checked_device
 from kdltr.models.weights import load_recogniser
 
+Source = str | os.PathLike | bytes  # a path, or the bytes of a file
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def read_files(
-    model: Recogniser, paths: Sequence[str | os.PathLike], batch_size: int = BATCH
-) -> Iterator[tuple[str, Reading | ImageError]]:
-    """Each path with its reading, or with the error that kept its image from being read, in order.
+    model: Recogniser, files: Source | Sequence[Source], batch_size: int = BATCH
+) -> Iterator[tuple[Source, Reading | ImageError]]:
+    """Each file with its reading, or with the error that kept its image from being read, in order.
 
     Images are resized to the model's input (Pillow bicubic), whatever their size; of a recogniser
     of lines they are placed on it (`kdltr.data.lines.placed`).
+
+    Args:
+        files: paths, or the bytes of image files; or one.
     """
     fit = placed if model.lines else resize
-    for start in range(0, len(paths), batch_size):
-        chunk = [os.fspath(path) for path in paths[start : start + batch_size]]
+    files = [files] if isinstance(files, Source) else files
+    for start in range(0, len(files), batch_size):
+        chunk = [f if isinstance(f, bytes) else os.fspath(f) for f in files[start:][:batch_size]]
         found: list[np.ndarray | ImageError] = []
-        for path in chunk:
+        for file in chunk:
             try:
-                found.append(fit(read_image(path), model.image_size))
+                found.append(fit(read_image(file), model.image_size))
             except ImageError as error:
                 found.append(error)
         images = [array for array in found if isinstance(array, np.ndarray)]
         readings = iter(read_resized(model, images))
-        for path, result in zip(chunk, found, strict=True):
-            yield path, result if isinstance(result, ImageError) else next(readings)
+        for file, result in zip(chunk, found, strict=True):
+            yield file, result if isinstance(result, ImageError) else next(readings)
 
 
 def read_photographs(
-    reader: PhotographReader, paths: Sequence[str | os.PathLike],
-    picture: str | os.PathLike | None = None,
-) -> Iterator[tuple[str, list[Word] | ImageError]]:
-    """Each path with its words, or with the error that kept its image from being read, in order.
+    reader: PhotographReader, files: Sequence[Source], picture: str | os.PathLike | None = None
+) -> Iterator[tuple[Source, list[Word] | ImageError]]:
+    """Each file with its words, or with the error that kept its image from being read, in order.
 
     Args:
+        files: paths, or the bytes of image files.
         picture: a file, for the words drawn (`kdltr.apps.drawing`) of the last photograph.
     """
-    for path in map(os.fspath, paths):
+    for file in files:
         try:
-            image = read_image(path)
+            image = read_image(file)
         except ImageError as error:
-            yield path, error
+            yield file, error
             continue
         words = reader.read(image)
+        yield file, words  # first: a folder that cannot be written to takes no reading away
         if picture:
             with atomic_path(picture) as temporary:
                 Image.fromarray(drawn(image, words)).save(temporary)
-        yield path, words
 
 
 def command(options: Namespace) -> int:
@@ -85,12 +90,13 @@ def command(options: Namespace) -> int:
     device = checked_device(options.device)
     _check_picture(options)
     model = load_recogniser(options.weights, options.model, device)
+    files = [sys.stdin.buffer.read() if path == "-" else path for path in options.images]
     if options.detect:
-        results = read_photographs(PhotographReader(model), options.images, options.picture)
+        results = read_photographs(PhotographReader(model), files, options.picture)
     else:
-        results = read_files(model, options.images)
+        results = read_files(model, files)
     failed = False
-    for path, result in results:
+    for path, (_, result) in zip(options.images, results, strict=True):
         failed |= isinstance(result, ImageError)
         lines = []
         if isinstance(result, list) and not result:

@@ -39,6 +39,7 @@ OUTCOME = re.compile(r" (PASSED|FAILED|SKIPPED|ERROR)\b")
 PUBLISHED = {"bench": "bench", "timebox": "summary"}  # names there, and in a time box
 NEEDED = ("accelerate", "jsonschema", "lmdb", "numpy", "pandas", "PIL", "pydantic", "pytest",
           "rapidfuzz", "safetensors", "torch")
+TO_RENDER = ("better_profanity", "cv2", "ftfy", "langcodes", "msgpack", "regex", "wordfreq")
 
 
 def run(file: Path, minutes: float, out: Path, root: Path) -> int:
@@ -50,11 +51,10 @@ def run(file: Path, minutes: float, out: Path, root: Path) -> int:
         kdltr.workflow.pieces.PiecesError: pieces to go on from that are damaged.
     """
     end = time.monotonic() + 60 * minutes
-    if lacking := [name for name in NEEDED if not find_spec(name)]:
-        raise TimeboxError(f"expected the packages {', '.join(NEEDED)}, found no "
-                           f"{', '.join(lacking)}; pip install them, or name them under carry in "
-                           "the plan and make the bundle anew")
+    _check_packages(NEEDED)
     plan = read_plan(file)
+    if any(entry.get("render") or "pretrain" in entry for entry in plan.trainings.values()):
+        _check_packages(TO_RENDER)
     with only_writer(out / ".lock"):
         end_recorded(_records(out))
         if not (out / "training").is_dir() and (out / "pieces" / LIST).is_file():
@@ -169,7 +169,7 @@ class _Box:
 
     def _train(self, name: str) -> int | None:
         begin, until = time.monotonic(), time.time() + self._left() - CLOSING
-        command = [sys.executable, "-m", "kdltr.apps.training", "train", str(self.file), name,
+        command = [sys.executable, "-m", "kdltr.apps.training", str(self.file), name,
                    str(until)]
         status = self._start(name, command, self.out).wait(self.end - PIECES, self._split)
         self._split()
@@ -234,7 +234,7 @@ class _Box:
         missing = [name for name in names if not self._is_there(name)]
         if not missing or self._left() < CLOSING:
             return None
-        command = [sys.executable, "-m", "kdltr.apps.training", "render", str(self.file), *missing]
+        command = [sys.executable, "-m", "kdltr.apps.rendering", str(self.file), *missing]
         return self._start("render", command, self.out)
 
     def _is_there(self, name: str) -> bool:
@@ -248,6 +248,13 @@ class _Box:
                 break
             time.sleep(TICK)
         return self._is_there(name)
+
+
+def _check_packages(needed: tuple[str, ...]) -> None:
+    if lacking := [name for name in needed if not find_spec(name)]:
+        raise TimeboxError(f"expected the packages {', '.join(needed)}, found no "
+                           f"{', '.join(lacking)}; pip install them, or name them under carry in "
+                           "the plan and make the bundle anew")
 
 
 def _records(out: Path) -> Path:

@@ -1,7 +1,6 @@
-"""A training of a time box, in a process of its own, and the rendering of what it reads.
+"""A training of a time box, in a process of its own.
 
-    python -m kdltr.apps.training train PLAN.yaml NAME UNTIL
-    python -m kdltr.apps.training render PLAN.yaml NAME…
+    python -m kdltr.apps.training PLAN.yaml NAME UNTIL
 """
 
 from __future__ import annotations
@@ -66,19 +65,8 @@ def train(plan: Plan, name: str, until: float) -> None:
     })  # fmt: skip
 
 
-def render(plan: Plan, names: list[str]) -> None:
-    """Render the shards of these trainings, one after another; a record says each is complete."""
-    for name in names:
-        given = plan.trainings[name]["render"]
-        write_shards(f"shards/{name}", **({"workers": plan.processes} | given))
-        write_json(f"shards/{name}.json", given)
-
-
 if __name__ == "__main__":
     logging.basicConfig(format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("kdltr").setLevel(logging.INFO)
-    what, file, *rest = sys.argv[1:]
-    if what == "train":
-        train(read_plan(Path(file)), rest[0], float(rest[1]))
-    else:
-        render(read_plan(Path(file)), rest)
+    file, name, until = sys.argv[1:]
+    train(read_plan(Path(file)), name, float(until))

@@ -32,7 +32,8 @@ def peak_memory(recogniser: str, settings: Settings, plain: bool) -> dict[str, i
         RuntimeError: the process failed; the message ends with what it said.
     """
     task = {"recogniser": recogniser, "settings": asdict(settings), "plain": plain,
-            "threads": torch.get_num_threads()}
+            "threads": torch.get_num_threads(),
+            "card": torch.cuda.current_device() if settings.device == "cuda" else None}
     command = [sys.executable, "-m", "kdltr.bench.peak", json.dumps(task)]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     if child.returncode:
@@ -41,9 +42,13 @@ def peak_memory(recogniser: str, settings: Settings, plain: bool) -> dict[str, i
     return json.loads(child.stdout.splitlines()[-1])
 
 
-def measure(recogniser: str, settings: Settings, plain: bool, threads: int) -> dict[str, int]:
-    """What `peak_memory` returns, of this process."""
+def measure(
+    recogniser: str, settings: Settings, plain: bool, threads: int, card: int | None = None
+) -> dict[str, int]:
+    """What `peak_memory` returns, of this process; of several GPUs on the one of number `card`."""
     torch.set_num_threads(threads)
+    if card is not None:
+        torch.cuda.set_device(card)
     start = _peak(settings.device)
     step = TrainingStep(recogniser, settings, plain)
     for _ in range(STEPS):

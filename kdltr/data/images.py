@@ -90,7 +90,7 @@ def resize(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         raise ImageError(f"resize expected an (H, W, 3) uint8 array, found {array.shape} "
                          f"{array.dtype}; read images with kdltr.data.images.read_image")
     height, width = size
-    return np.asarray(Image.fromarray(array).resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(array).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def encode_png(array: np.ndarray) -> bytes:

@@ -23,7 +23,8 @@ def separated(label: str) -> str:
 def placed(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An image (h, w, 3) uint8 in the middle of a white canvas (H, W, 3), as DAN places lines.
 
-    It keeps its own size; only if it is too high or too wide is it shrunk until it fits.
+    It keeps its own size; only if it is too high or too wide is it shrunk until it fits, bicubic as
+    all images here, where DAN's code is bilinear.
     """
     fit = min(1.0, *(whole / own for whole, own in zip(size, image.shape[:2], strict=True)))
     if fit < 1:

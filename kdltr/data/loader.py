@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kdltr.charset import MAX_LENGTH, Charset, fold, frames_needed
+from kdltr.charset import MAX_LENGTH, Charset, frames_needed
 from kdltr.data.images import resize
 from kdltr.data.lines import placed, separated
 from kdltr.data.opening import open_pairs, open_words
@@ -182,9 +182,9 @@ def select_labels(
 ) -> tuple[list[int], list[str], dict[str, int]]:
     """Training labels from the words of the data.
 
-    "filtered" folds characters to their compatibility forms without marks ("café" is "cafe"), drops
-    signs that the charset lacks, as the evaluation does, and leaves out words with letters or
-    digits that it lacks (counted in a warning), and those then empty or longer than `longest`.
+    "filtered" folds what the charset lacks (`Charset.folded`: "café" is "cafe" to one without é),
+    drops signs that it lacks, as the evaluation does, and leaves out words with letters or digits
+    that it lacks (counted in a warning), and those then empty or longer than `longest`.
     "published" keeps every word as it is, for `charset.encode(words, unknown="end")`: there an
     unknown character becomes an end token inside the word, and a word longer than `longest` loses
     its end token.
@@ -208,7 +208,7 @@ def select_labels(
     for index, word in enumerate(words):
         known = charset.filter(word)
         label = known if mode == "filtered" else word
-        shown = fold(word) if mode == "filtered" else word
+        shown = charset.folded(word) if mode == "filtered" else word
         report["outside_charset"] += known != (shown.lower() if charset.lower else shown)
         if mode == "filtered" and charset.unread(word):
             lost.append(word)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from kdltr.data.folder import PairFolder, WordFolder, is_folder, write_folder
 from kdltr.data.lmdb import PairedWords, Words, write_pairs, write_words
-from kdltr.data.records import RecordError
+from kdltr.data.records import DataError, RecordError
 from kdltr.data.shards import Shards, is_shards
 
 log = logging.getLogger(__name__)
@@ -17,10 +17,18 @@ log = logging.getLogger(__name__)
 
 def open_pairs(path: str | os.PathLike) -> PairedWords | PairFolder | Shards:
     """The pairs at `path`: a TextZoom LMDB, a folder of *.hr.png, *.lr.png and labels.tsv, shards.
+
+    Raises:
+        DataError: single words, or nothing that kdltr reads.
     """
     if is_shards(path):
         return Shards(path)
-    return PairFolder(path) if is_folder(path) else PairedWords(path)
+    if not is_folder(path):
+        return PairedWords(path)
+    if not PairFolder.holds(path) and WordFolder(path).files(0)[0].is_file():
+        raise DataError(f"{path}: expected pairs, NAME.hr.png with NAME.lr.png, found single "
+                        "words; give these where words are taken (words), or name the files so")
+    return PairFolder(path)
 
 
 def open_words(path: str | os.PathLike) -> Words | WordFolder:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kdltr.charset import DIGITS_FIRST36
+from kdltr.charset import ALNUM36
 from kdltr.data.loader import WordPairs, load_pairs
 from kdltr.data.opening import open_data
 from kdltr.data.records import Pair
@@ -35,6 +35,7 @@ from kdltr.evaluation.scores import (
     verdict,
     wilson,
 )
+from kdltr.models import list_models
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
 
@@ -75,8 +76,8 @@ def evaluate(
                 f"expected a confidence in [0, 1] for image {index} ({pairs.words[index]!r}), "
                 f"found {reading.confidence}; the weights of the model hold non-finite numbers"
             )
-    lost = [word for word in pairs.words if DIGITS_FIRST36.unread(word)]
-    if lost:
+    lost = [word for word in pairs.words if ALNUM36.unread(word)]
+    if lost and model.charset.alphanumeric:
         log.warning("%d of %d labels hold letters that are not compared, being none of [0-9a-z]; "
                     "the first: %r", len(lost), len(pairs), lost[0])
     if pairs.skipped:
@@ -89,14 +90,24 @@ def evaluate(
         "confidence": [round(reading.confidence, 4) for reading in readings],
         "image": _checksums(pairs),
     })
-    return score(frame, len(pairs.skipped))
+    own = ALNUM36 if model.charset.alphanumeric else model.charset
+    return score(frame, len(pairs.skipped), own)
 
 
-def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
-    """The words of a data set in the size that `model` reads: LR images for a student, which has a
-    name in ``_ltr`` or reads their usual size.
+def load_for(
+    model: Recogniser, path: str | os.PathLike, image: str | None = None
+) -> WordPairs:
+    """The words of a data set in the size that `model` reads.
 
     Lines are placed on a canvas of that size; LR images of lines keep the one they are stored in.
+
+    Args:
+        image: which of a pair it reads, "hr" or "lr". If None, LR where its name ends in ``_ltr``
+            or it reads 16×64, HR where its name is another of `kdltr.list_models` or it reads
+            32×128.
+
+    Raises:
+        ValueError: pairs, and neither `image` nor name and size say which to read.
     """
     data, size, lr_size = open_data(path), tuple(model.image_size), (16, 64)
     hr_size = (32, 128)
@@ -104,7 +115,13 @@ def load_for(model: Recogniser, path: str | os.PathLike) -> WordPairs:
         hr_size, lr_size = pair.hr.shape[:2], pair.lr.shape[:2]
     elif model.lines:  # one image a line, which teachers and students see placed alike
         return load_pairs([data], size, tuple(side // 2 for side in size), lines=True)
-    if size == lr_size or model.name.endswith("_ltr"):
+    sharp = size == hr_size or model.name in list_models()
+    small = size == lr_size or model.name.endswith("_ltr")
+    if image is None and not sharp and not small and len(data) and isinstance(data[0], Pair):
+        raise ValueError(f"{path} holds pairs, and {model.name}, which reads {size[0]}×{size[1]} "
+                         "pixels, may be a teacher of the sharp images or a student of the small "
+                         "ones: say image='hr' or 'lr' (--image)")
+    if image == "lr" or (image is None and small):
         return load_pairs([data], hr_size, size, lines=model.lines)
     return load_pairs([data], size, lr_size, lines=model.lines)
 
@@ -166,7 +183,7 @@ def images_for(model: Recogniser, pairs: WordPairs) -> Tensor:
     raise ValueError(
         f"{model.name} reads images of {tuple(model.image_size)}, found LR of "
         f"{tuple(pairs.lr.shape[-2:])} and HR of {tuple(pairs.hr.shape[-2:])}; load the data with "
-        "load_pairs(…, hr_size=…, lr_size=…)"
+        "load_for(model, path), or load_pairs(…, hr_size=…, lr_size=…)"
     )
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from kdltr.charset import Reading
+from kdltr.charset import ASCII94, Reading
 from kdltr.extras import require
 from kdltr.models.base import Recogniser
 
@@ -101,6 +101,7 @@ class PeerRecogniser(Recogniser):
     def __init__(self, peer: Peer, image_size: tuple[int, int] = (16, 64)) -> None:
         super().__init__()
         self.peer, self.name, self.image_size = peer, peer.name, image_size
+        self.charset = ASCII94  # what it reads beside is not compared
 
     def read(self, images: Tensor) -> list[Reading]:
         """Images (N, 3, H, W) to N readings."""

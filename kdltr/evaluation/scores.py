@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from rapidfuzz.distance import Levenshtein
 
-from kdltr.charset import MAX_LENGTH, alphanumeric_lower
+from kdltr.charset import ALNUM36, MAX_LENGTH, Charset
 
 PROTOCOL = (
     "kdltr-1: reading and label without accents (é is e) and wide forms (ａ is a), lower-cased, "
@@ -25,6 +25,10 @@ PROTOCOL = (
     f"(an empty label is right only if nothing is read, one over {MAX_LENGTH} characters is "
     "wrong); averages weighted by images counted; 95 % Wilson intervals; 1 − NED is the mean of "
     "1 − Levenshtein / longer length; two methods on the same images: McNemar's exact test."
+)
+OF_A_CHARSET = (
+    "as kdltr-1, but all letters and digits are compared, in lower case, and accents and wide "
+    "forms that charset {name} has stay what they are"
 )
 COLUMNS = ("index", "label", "reading", "confidence", "correct", "image")
 Z95 = NormalDist().inv_cdf(0.975)  # half of a 95 % interval, in standard deviations
@@ -48,10 +52,19 @@ class Scores:
             checksum of the HR and LR pixels, which says whether two methods saw the same images.
             Scores of `combine` have `subset` too.
         skipped: damaged records that the loader left out on request; they are not in n.
+        charset: what is compared of a word (`Charset.comparable`).
     """
 
     predictions: pd.DataFrame = field(repr=False)
     skipped: int = 0
+    charset: Charset = ALNUM36
+
+    @property
+    def protocol(self) -> str:
+        """`PROTOCOL`, or what a charset of other letters than [0-9a-z] changes of it."""
+        if self.charset.alphanumeric:
+            return PROTOCOL
+        return OF_A_CHARSET.format(name=self.charset.name)
 
     @property
     def n(self) -> int:
@@ -77,7 +90,7 @@ class Scores:
     def ned(self) -> float:
         """1 − normalised edit distance, mean over the images."""
         words = zip(self.predictions["label"], self.predictions["reading"], strict=True)
-        return math.fsum(similarity(*pair) for pair in words) / self.n
+        return math.fsum(similarity(*pair, self.charset) for pair in words) / self.n
 
     @cached_property
     def confidence(self) -> float:
@@ -89,23 +102,24 @@ class Scores:
         return f"{100 * self.accuracy:.2f} % of {self.n} [{low:.2f}, {high:.2f}]"
 
 
-def score(predictions: pd.DataFrame, skipped: int = 0) -> Scores:
+def score(predictions: pd.DataFrame, skipped: int = 0, charset: Charset = ALNUM36) -> Scores:
     """Scores from labels and readings; a column `correct` that is there already is made anew."""
     words = zip(predictions["label"], predictions["reading"], strict=True)
-    frame = predictions.assign(correct=np.array([matches(*pair) for pair in words], dtype=bool))
+    right = np.array([matches(*pair, charset) for pair in words], dtype=bool)
+    frame = predictions.assign(correct=right)
     first = [column for column in COLUMNS if column in frame]
-    return Scores(frame[first + [c for c in frame if c not in first]], skipped)
+    return Scores(frame[first + [c for c in frame if c not in first]], skipped, charset)
 
 
-def matches(label: str, reading: str) -> bool:
-    """Whether a word counts as read right by `PROTOCOL`."""
-    label = alphanumeric_lower(label)
-    return len(label) <= MAX_LENGTH and alphanumeric_lower(reading) == label
+def matches(label: str, reading: str, charset: Charset = ALNUM36) -> bool:
+    """Whether a word counts as read right by `PROTOCOL`, or by that of another charset."""
+    label = charset.comparable(label)
+    return len(label) <= MAX_LENGTH and charset.comparable(reading) == label
 
 
-def similarity(label: str, reading: str) -> float:
-    """1 − Levenshtein distance / longer length of the filtered strings; 1 if both are empty."""
-    return Levenshtein.normalized_similarity(alphanumeric_lower(label), alphanumeric_lower(reading))
+def similarity(label: str, reading: str, charset: Charset = ALNUM36) -> float:
+    """1 − Levenshtein distance / longer length of what is compared; 1 if both are empty."""
+    return Levenshtein.normalized_similarity(*map(charset.comparable, (label, reading)))
 
 
 def wilson(correct: int, n: int) -> Interval:
@@ -126,7 +140,12 @@ def combine(scores: Sequence[Scores] | Mapping[str, Scores]) -> Scores:
     if not named:
         raise ValueError("expected scores to combine, found none")
     frames = [part.predictions.assign(subset=name) for name, part in named.items()]
-    return Scores(pd.concat(frames, ignore_index=True), sum(s.skipped for s in named.values()))
+    found, *others = {part.charset for part in named.values()}
+    if others:
+        raise ValueError("expected scores of one charset to combine, found "
+                         f"{', '.join(sorted(one.name for one in (found, *others)))}")
+    skipped = sum(part.skipped for part in named.values())
+    return Scores(pd.concat(frames, ignore_index=True), skipped, found)
 
 
 class Counts(NamedTuple):

@@ -21,7 +21,7 @@ from kdltr.models.output import ModelOutput
 
 WEIGHTS = {"visual": 4.0, "semantic": 2.0, "cross_entropy": 0.025, "soft_logits": 20.0}
 
-PUBLISHED_WIDTH = 384  # the least E of the published recognisers
+PUBLISHED_WIDTH = 256  # the least E of the published recognisers, DAN's of lines
 PROJECTOR_HIDDEN = 256
 
 

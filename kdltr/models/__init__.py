@@ -6,7 +6,7 @@ A name's sizes are written here and nowhere else; everything may be overridden b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from kdltr.models.matrn import MATRN, MATRNConfig
 from kdltr.models.output import ModelOutput
 from kdltr.models.parseq import PARSeq, PARSeqConfig
 from kdltr.models.ppocr import PPOCR, PPOCRConfig
-from kdltr.settings import SettingError, check_fields, check_names
+from kdltr.settings import SettingError, check, check_fields, check_names
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,13 @@ def create_model(name: str, checkpoint: str | Path | None = None, **config: Any)
 def _differing(made: Any, usual: Any) -> dict[str, Any]:
     """Sizes that the name does not say, as JSON has them."""
     values = {field.name: getattr(made, field.name) for field in fields(made)}
-    return {key: value.name if isinstance(value, Charset) else value
+    return {key: _written(value) if isinstance(value, Charset) else value
             for key, value in values.items() if value != getattr(usual, key)}
+
+
+def _written(charset: Charset) -> str | dict[str, Any]:
+    """The name of one of `CHARSETS`, or all of another."""
+    return charset.name if CHARSETS.get(charset.name) == charset else asdict(charset)
 
 
 def check_model(name: str) -> str:
@@ -154,7 +159,8 @@ def check_sizes(name: str, config: Mapping[str, Any]) -> Any:
     """The configuration of a model with other sizes than its name's.
 
     Args:
-        config: as from YAML: lists stand for tuples, and a charset is a name of `CHARSETS`.
+        config: as from YAML: lists stand for tuples, and a charset is a name of `CHARSETS`, or a
+            mapping of ``name``, ``characters`` and, if words are lower-cased, ``lower``.
 
     Raises:
         ValueError: an unknown name, key or charset; the nearest known is named. Or a value of
@@ -167,6 +173,11 @@ def check_sizes(name: str, config: Mapping[str, Any]) -> Any:
         if isinstance(charset, str):
             check_names(CHARSETS, [charset], "unknown charset")
             charset = CHARSETS[charset]
+        elif isinstance(charset, Mapping):
+            check(Charset, charset, "charset")
+            if lacking := {"name", "characters"} - {*charset}:
+                raise SettingError(f"charset: expected {min(lacking)} too, found {dict(charset)}")
+            charset = Charset(**charset)
         made = replace(known, **{**config, "charset": charset})
         check_fields(made)
         _check_range(made)

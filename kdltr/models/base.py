@@ -100,7 +100,7 @@ class Recogniser(nn.Module):
     def read(self, images: Tensor) -> list[Reading]:
         """Read images (N, 3, H, W), RGB in [0, 1] → N readings.
 
-        Leaves the mode (train or eval) as it was.
+        Leaves the modes (train or eval) as they were; in eval mode, several threads may read.
 
         Raises:
             ValueError: images of another shape, type or range, or logits that are no numbers.
@@ -110,27 +110,34 @@ class Recogniser(nn.Module):
         if not (low >= OVERSHOOT[0] and high <= OVERSHOOT[1]):  # NaN too
             raise ValueError(f"{self.name} reads images in [0, 1], found values from {low:g} to "
                              f"{high:g}; divide bytes by 255, and leave other scaling to the model")
-        training = self.training
-        self.eval()
+        training = [module for module in self.modules() if module.training]
+        if training:
+            self.eval()
         try:
             readings = self.charset.decode(self(images).logits, self.decoding)
         finally:
-            self.train(training)
+            for module in training:
+                module.training = True
         if not all(math.isfinite(reading.confidence) for reading in readings):
             raise ValueError(f"{self.name} gives logits that are no numbers: its weights hold NaN "
                              "or infinity, or overflow in this precision; load others")
         return readings
 
     def check_images(self, images: Tensor) -> None:
-        """Raise ValueError unless ``images`` is a float (N, 3, H, W) of this model's size."""
+        """Raise ValueError unless ``images`` is a tensor (N, 3, H, W) of this model's size, of the
+        floating-point type of its weights.
+        """
         expected = (3, *self.image_size)
-        fits = images.ndim == 4 and tuple(images.shape[1:]) == expected
-        if not fits or not images.is_floating_point():
-            raise ValueError(
-                f"{self.name} reads float images (N, {', '.join(map(str, expected))}) in [0, 1], "
-                f"found {images.dtype} {tuple(images.shape)}; resize with kdltr.data.images.resize "
-                f"and divide by 255"
-            )
+        what = type(images).__name__
+        if isinstance(images, Tensor):
+            what = f"{images.dtype} {tuple(images.shape)}"
+            own = next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.float32)
+            if images.ndim == 4 and tuple(images.shape[1:]) == expected and images.dtype == own:
+                return
+        raise ValueError(
+            f"{self.name} reads float images (N, {', '.join(map(str, expected))}) in [0, 1], found "
+            f"{what}; resize with kdltr.data.images.resize, and divide by 255"
+        )
 
     def traceable_logits(self, images: Tensor) -> Tensor:
         """``forward(images).logits`` by the same operations whatever the images hold.

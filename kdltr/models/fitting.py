@@ -83,9 +83,9 @@ def fit_convolution(
     total, places = 0.0, 0
     for some in images.split(AT_ONCE):
         small, large = seen(some)
-        y = teacher(large).flatten(2).transpose(1, 2).flatten(0, 1).double()  # (places, C)
+        y = _exact(teacher(large).flatten(2).transpose(1, 2).flatten(0, 1))  # (places, C)
         x = F.unfold(small, student.kernel_size, padding=student.padding, stride=student.stride)
-        x = F.pad(x.transpose(1, 2).flatten(0, 1), (0, 1), value=1.0).double()  # the bias's 1
+        x = _exact(F.pad(x.transpose(1, 2).flatten(0, 1), (0, 1), value=1.0))  # the bias's 1
         known, both, wanted = known + x.mT @ x, both + x.mT @ y, wanted + y.square().sum(0)
         total, places = total + y.sum(0), places + len(y)
     ridge = RIDGE * torch.eye(len(known), dtype=known.dtype, device=known.device)
@@ -94,3 +94,8 @@ def fit_convolution(
     student.bias.copy_(solution[-1])
     left = wanted - 2 * (solution * both).sum(0) + (solution * (known @ solution)).sum(0)
     return (left.sum() / (wanted - total.square() / places).sum()).item()
+
+
+def _exact(values: Tensor) -> Tensor:
+    """In float64: where they are, or on the CPU where the device has none (Apple's)."""
+    return (values.cpu() if values.device.type == "mps" else values).double()

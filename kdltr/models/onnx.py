@@ -54,7 +54,7 @@ DECODE = {
 
 
 class ExportError(RuntimeError):
-    """The file does not compute what the recogniser does."""
+    """The file does not compute what the recogniser does, or cannot."""
 
 
 class _Logits(nn.Module):
@@ -82,7 +82,8 @@ def export(model: Recogniser, path: str | os.PathLike) -> float:
         The largest difference of a logit, as a share of the largest logit.
 
     Raises:
-        ExportError: the two differ by more than `TOLERANCE`; nothing is written.
+        ExportError: the two differ by more than `TOLERANCE`, or what it computes depends on the
+            images or their number; nothing is written.
         MissingExtra: the packages of ``kdltr[export]`` are not installed.
     """
     for package in ("onnx", "onnxruntime", "onnxscript"):  # said now, not after a minute
@@ -108,10 +109,17 @@ def _write(model: Recogniser, path: Path) -> None:
     with _quiet():
         # Captured here, because the exporter would make a loop of every LSTM and GRU, each of which
         # takes seconds; so they stay what they are, and ONNX knows them.
-        captured = torch.export.export(
-            _Logits(model), (example,), dynamic_shapes={"images": {0: torch.export.Dim("N")}},
-            strict=False,
-        )
+        try:
+            captured = torch.export.export(
+                _Logits(model), (example,), dynamic_shapes={"images": {0: torch.export.Dim("N")}},
+                strict=False,
+            )
+        except torch._dynamo.exc.TorchDynamoException as error:
+            raise ExportError(
+                f"{model.name}: expected the same operations whatever the images hold, and for any "
+                "number of them, found others; in forward write images.shape[0], not len(images), "
+                "and nothing that depends on values, or have a traceable_logits of its own"
+            ) from error
         program = torch.onnx.export(
             captured, dynamo=True, opset_version=OPSET, verbose=False, optimize=False,
             input_names=["images"], output_names=["logits"],

@@ -89,7 +89,16 @@ def collect(
     Returns:
         Columns recogniser, method, seed (if given), subset, and those of `Scores.predictions`;
         tables of several seeds or recognisers go together with `pandas.concat`.
+
+    Raises:
+        ValueError: no scores, or of a charset that `kdltr.evaluation.scores.PROTOCOL`, by which
+            tables are, does not compare.
     """
+    for own in (own for subsets in scores.values() for own in subsets.values()):
+        if not own.charset.alphanumeric:
+            raise ValueError(f"expected readings in [0-9a-z], which tables compare, found charset "
+                             f"{own.charset.name}; count its words with kdltr.evaluation.evaluate "
+                             "or kdltr evaluate")
     found = {(recogniser, method, subset): own.predictions.drop(columns="subset", errors="ignore")
              for method, subsets in scores.items() for subset, own in subsets.items()}
     if not found:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from kdltr.evaluation.scores import verdict
 from kdltr.files import shipped
+from kdltr.losses.baselines import BASELINES
 from kdltr.results.rows import AVERAGE, Row, to_frame
 
 PAPER = shipped("paper")
@@ -111,10 +112,13 @@ def ablation_figure(recogniser: str, settings: Mapping[str, Any], subset: str) -
             of the method has no published figure.
     """
     paper = family(recogniser), published_counts().get(subset)
-    losses = [name for name in ("losses", "model") if settings[name]]
-    if losses or settings["student_input"] != "lr" or settings["start"] == "random":
+    usual = {"student_input": "lr", "path_score": "published", "losses": {}, "model": {},
+             "student_model": {}}
+    if any(settings[name] != own for name, own in usual.items()) or settings["start"] == "random":
         return None, None
     if settings["method"] in DISTILLERS:
+        if settings["weights"] != BASELINES[settings["method"]]:
+            return None, None
         frame = published("kd_baselines")
         frame = frame[frame["method"] == DISTILLERS[settings["method"]]]
     else:

@@ -138,7 +138,7 @@ class DistillConfig(Settings):
     precision: str = "no"
     compile: str = "no"  # the student by torch.compile in mode "default", or "reduce-overhead"
     teacher_outputs: str = "fp32"  # kept so, or in "bf16"; "recomputed": not kept
-    teacher_budget: float = 8.0  # GB a process on the device; above it they are kept in a file
+    teacher_budget: float = 8.0  # GB a process, of a GPU half of what is free; above it: a file
     device: str | None = None  # None: the GPU if there is one
     threads: Threads | None = None  # CPU threads; part of what makes a run bit-exact
     resume: bool = True

@@ -94,6 +94,15 @@ def distill(
     material = gather(config, teacher, student)
     pairs, labels, lengths = material.pairs, material.labels, material.lengths
     settings |= {"sets": material.sets}
+    # Batches a step, over all processes; which words they hold does not depend on how many
+    # processes share them, nor do the reading orders drawn for each.
+    batches = world * config.accumulate
+    per_epoch = full_steps(len(pairs), config.batch_size, batches)
+    mix = mixture(config, material.sizes)
+    if config.steps_per_epoch:  # a mix may go on when every word has come
+        per_epoch = config.steps_per_epoch if mix else min(per_epoch, config.steps_per_epoch)
+    last_step = per_epoch * config.epochs
+
     pairs = pairs.to(device)
     lr_images = LRImages(pairs, material.sizes, config.camera)
     fitted = config.start == "fitted" and not config.student_weights
@@ -103,15 +112,6 @@ def distill(
         student.to(device).fit_start(teacher.to(device), lr_images(some, config.seed))
     labels = labels.to(device)
     ends = lengths.to(device)  # the host has its own, and does not wait for the device's
-
-    # Batches a step, over all processes; which words they hold does not depend on how many
-    # processes share them, nor do the reading orders drawn for each.
-    batches = world * config.accumulate
-    per_epoch = full_steps(len(pairs), config.batch_size, batches)
-    mix = mixture(config, material.sizes)
-    if config.steps_per_epoch:  # a mix may go on when every word has come
-        per_epoch = config.steps_per_epoch if mix else min(per_epoch, config.steps_per_epoch)
-    last_step = per_epoch * config.epochs
 
     distillation = Distillation(student, criterion, config.compile)
     optimiser = adam(config, student, criterion)

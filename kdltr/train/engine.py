@@ -58,16 +58,18 @@ def start_engine(config: Settings) -> Accelerator:
     if config.threads:
         torch.set_num_threads(config.threads)
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    if config.device is None:
+    if config.device is None:  # never one that happens to be there, as Apple's
         kind = "cuda" if torch.cuda.is_available() else "cpu"
-        return Accelerator(mixed_precision=_mixed_precision(config.precision, kind))
+        precision = _mixed_precision(config.precision, kind)
+        return Accelerator(mixed_precision=precision, cpu=kind == "cpu")
     checked_device(config.device)
     wanted = torch.device(config.device)
-    precision = _mixed_precision(config.precision, wanted.type)
     alone = int(os.environ.get("WORLD_SIZE", 1)) == 1  # else each process has a device of its own
     if wanted.type == "cuda" and alone:
-        torch.cuda.set_device(wanted.index or 0)  # whose random state is saved
+        # The one whose random state is saved, and whose instructions are asked for.
+        torch.cuda.set_device(wanted.index or 0)
         os.environ["ACCELERATE_TORCH_DEVICE"] = config.device  # it has no argument for that
+    precision = _mixed_precision(config.precision, wanted.type)
     try:
         accelerator = Accelerator(mixed_precision=precision, cpu=wanted.type == "cpu")
     finally:

@@ -26,6 +26,7 @@ from kdltr.train.config import TEACHER_OUTPUTS, DistillConfig
 from kdltr.train.engine import sent
 
 log = logging.getLogger(__name__)
+FREE = 0.5  # of a GPU's free memory, at most: training takes some, too
 BATCH = 64  # images the teacher reads at once; fixed, so that every run computes the same bits
 
 
@@ -136,6 +137,8 @@ def start_teaching(
         device = pairs.hr.device
         return lambda chosen, extra: teacher(pairs.sharp(sent(chosen, device)), **extra)
     budget = 1e9 * config.teacher_budget
+    if (device := pairs.hr.device).type == "cuda":
+        budget = min(budget, FREE * torch.cuda.mem_get_info(device)[0])
     return TeacherOutputs(
         teacher, pairs, lengths, dtype, budget, folder, autocast, rank, world, whole_attention
     )

@@ -1,9 +1,11 @@
 """`kdltr read`: readings in order, errors said, exit status."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -173,3 +175,13 @@ def test_a_name_with_tabs_and_line_breaks_stays_in_its_column(capsys, checkpoint
 def test_an_empty_name_of_weights_is_not_the_default(capsys, images):
     status, lines, err = run(capsys, images[0], "--weights", "")
     assert status == 2 and not lines and "expected a file of weights" in err
+
+
+def test_bytes_are_read_as_their_file_is(checkpoint, images, capsys, monkeypatch):
+    model, content = load_recogniser(checkpoint), images[0].read_bytes()
+    (_, there), = read_files(model, images[0])
+    assert [*read_files(model, content)] == [(content, there)]
+    assert [one for _, one in read_files(model, [images[1], content])][1].text == there.text
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    status, lines, err = run(capsys, "-", "--weights", checkpoint)
+    assert (status, err) == (0, "") and lines == [f"-\t{there.text}\t{there.confidence:.3f}"]

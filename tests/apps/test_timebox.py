@@ -14,7 +14,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from kdltr.apps import timebox, training
+from kdltr.apps import rendering, timebox, training
 from kdltr.apps.command import main
 from kdltr.apps.timebox_plan import TimeboxError, read_plan
 from kdltr.results import Row, write_result
@@ -233,10 +233,17 @@ def test_a_training_that_cannot_be_fails(tmp_path, caplog, render):
     assert ("split" if render else "shards/student") in said and said in caplog.text
 
 
+def test_processes_that_render_load_no_pytorch():
+    """Sixteen of them take seconds and gigabytes from the training otherwise."""
+    check = "import sys, kdltr.apps.rendering; print({'torch', 'pandas'} & {*sys.modules})"
+    said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
+
+
 def test_a_plan_may_say_how_many_processes_render(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"n": 4, "seed": 1, "workers": 1}
-    training.render(SimpleNamespace(processes=2, trainings={"t": {"render": given}}), ["t"])
+    rendering.render(SimpleNamespace(processes=2, trainings={"t": {"render": given}}), ["t"])
     assert json.loads(Path("shards/t.json").read_text()) == given
 
 
@@ -279,6 +286,10 @@ def test_options_that_lack_and_packages_that_lack_are_named(tmp_path, capsys, mo
     monkeypatch.setattr(timebox, "NEEDED", ("torch", "torchx"))
     assert main(arguments(TOY, tmp_path / "box")) == 2
     assert "found no torchx; pip install them, or" in capsys.readouterr().err
+    monkeypatch.setattr(timebox, "NEEDED", ("torch",))
+    monkeypatch.setattr(timebox, "TO_RENDER", ("wordfreqs",))
+    assert main(arguments(TOY, tmp_path / "box")) == 2
+    assert "found no wordfreqs; pip install them, or" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("file", PLANS, ids=lambda file: file.stem)

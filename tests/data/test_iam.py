@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kdltr.charset import IAM79
-from kdltr.data.iam import IamLines
+from kdltr.data.iam import BLANKS, IamLines
 from kdltr.data.images import encode_png
 from kdltr.data.manifest import ManifestError, read_manifest, verify
 from kdltr.data.records import DataError, RecordError
@@ -52,6 +52,10 @@ def test_the_lines_of_a_split(iam):
 )
 def test_a_blank_within_a_label(iam, blanks, label):
     assert IamLines(iam, blanks).label(1) == label
+
+
+def test_of_several_blanks_the_published_code_keeps_what_follows_the_last():
+    assert BLANKS["published"]("A B C|d") == "C|d"
 
 
 def test_what_cannot_be_read(iam):

@@ -14,9 +14,9 @@ import torch
 
 from kdltr.data import environments, opening
 from kdltr.data import lmdb as stores
-from kdltr.data.folder import PairFolder
+from kdltr.data.folder import PairFolder, write_folder
 from kdltr.data.images import encode_png
-from kdltr.data.records import DataError, Pair, RecordError
+from kdltr.data.records import DataError, Pair, RecordError, Word
 
 REAL = Path(__file__).parents[2].parent / "shared" / "real"
 
@@ -322,3 +322,9 @@ def test_damaged_parts_within_are_said(store):
         len(stores.PairedWords(store))
     with pytest.raises(DataError, match="expected an intact LMDB"):
         opening.open_data(store)
+
+
+def test_single_words_are_no_pairs_and_the_message_says_so(tmp_path):
+    write_folder(tmp_path, [Word(np.zeros((8, 9, 3), np.uint8), "a")])
+    with pytest.raises(DataError, match=r"expected pairs.*found single words; give these where"):
+        opening.open_pairs(tmp_path)

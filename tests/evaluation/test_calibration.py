@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kdltr.evaluation.bootstrap import estimate
 from kdltr.evaluation.calibration import (
     calibration_error,
     reliability,
@@ -83,3 +84,7 @@ def test_the_surest_half():
     table = predictions([0.1, 0.9, 0.8], [False, True, True])
     assert surest(table, 0.7)["confidence"].tolist() == [0.9, 0.8]
     assert len(surest(table, 0.01)) == 1
+
+
+def test_an_interval_by_resampling_is_of_95_percent():
+    assert estimate(5.0, np.arange(1001.0), -np.inf) == (5.0, -470.0, 480.0)

@@ -107,3 +107,13 @@ def test_every_reading_is_shown_and_the_wrong_ones_are_marked():
     assert table["label"].tolist() == ["HOTEL", "HOTEL", "5"]
     assert table["toy, bicubic"].tolist() == ["hotel!", "Hostel ✗", "(nothing) ✗"]
     assert table["peer, x"].tolist() == ["(nothing) ✗", "HOTEL", "5"]
+
+
+@pytest.mark.parametrize(("ahead", "p", "said"), [
+    (5, 0.0625, "indistinguishable"), (6, 0.03125, "holds")])
+def test_a_difference_is_sure_below_one_in_twenty(ahead, p, said):
+    ours, theirs = (score(pd.DataFrame({
+        "subset": "easy", "index": range(ahead), "label": "ab", "image": "0", "reading": reading,
+        "confidence": 0.5})) for reading in ("ab", "x"))
+    found = claim("", ours, theirs)
+    assert found["p"] == pytest.approx(p) and found["here"] == said

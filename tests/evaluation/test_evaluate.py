@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import binom
 
-from kdltr.charset import ASCII94, Reading
+from kdltr.charset import ASCII94, Charset, Reading
 from kdltr.data.lmdb import write_pairs
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import (
@@ -28,6 +28,7 @@ from kdltr.evaluation.evaluate import (
 from kdltr.models import create_model
 from kdltr.models.base import Recogniser
 from kdltr.models.output import ModelOutput
+from kdltr.results import collect
 
 
 class Parrot(Recogniser):
@@ -124,11 +125,15 @@ def test_image_size_decides_between_lr_and_hr():
 def test_a_student_of_another_size_reads_lr_images(tmp_path):
     hr, lr = np.full((32, 128, 3), 255, np.uint8), np.zeros((16, 64, 3), np.uint8)
     write_pairs(tmp_path / "pairs", [(hr, lr, "a")])
-    for name, pixel in (("parrot_ltr", 0), ("parrot", 255)):
+    for name, image, pixel in (("parrot_ltr", None, 0), ("parrot", "lr", 0), ("parrot", "hr", 255),
+                               ("parseq", None, 255)):
         model = Parrot(["a"], (16, 96))
         model.name = name
-        images = images_for(model, load_for(model, tmp_path / "pairs"))
+        images = images_for(model, load_for(model, tmp_path / "pairs", image))
         assert images.shape[2:] == (16, 96) and (images == pixel).all()
+    model.name = "parrot"
+    with pytest.raises(ValueError, match="which reads 16×96 pixels, may be a teacher"):
+        load_for(model, tmp_path / "pairs")
 
 
 def test_nothing_to_evaluate_and_numbers_that_are_none():
@@ -241,3 +246,17 @@ def test_protocol_names_what_it_does():
         assert said in PROTOCOL
     for letter, other in (("é", "e"), ("ａ", "a")):
         assert f"{letter} is {other}" in PROTOCOL and matches(letter, other)
+
+
+def test_of_other_letters_those_are_compared(caplog):
+    """And not [0-9a-z] alone, of which there are none."""
+    model = Parrot(["字国", "ｂ中"])
+    model.charset = Charset("own", "中文字国b")
+    with caplog.at_level(logging.WARNING):
+        found = evaluate(model, words_as_pairs(["中文", "b 中"]))
+    assert found.correct == 1 and found.ned == 0.5 and not caplog.text
+    assert "charset own" in found.protocol and combine([found, found]).protocol == found.protocol
+    with pytest.raises(ValueError, match="of one charset to combine, found alnum36"):
+        combine([found, evaluate(Parrot(["a"]), words_as_pairs("a"))])
+    with pytest.raises(ValueError, match=r"expected readings in \[0-9a-z\].*found charset own"):
+        collect({"read": {"all": found}}, "own")

@@ -88,6 +88,7 @@ def test_a_claim_holds_where_its_interval_is_on_one_side_of_nothing():
 def test_the_level_is_the_mildest_of_those_nearest_to_80():
     assert level_near({0.0: 31.0, 2.0: 93.0, 1.0: 71.0}) == 1.0
     assert level_near({2.0: 90.0, 1.0: 70.0}) == 1.0  # equally near
+    assert level_near({0.0: 71.0, 1.0: 82.0}) == 1.0  # to 80
     assert level_near({0.0: 10.0, 1.0: 30.0}, wanted=10.0) == 0.0
     with pytest.raises(ValueError, match="give levels to try"):
         level_near({})

@@ -1,4 +1,4 @@
-"""Training on a GPU: bfloat16, compiled with and without CUDA graphs, resumed, without waiting."""
+"""Training on a GPU: bfloat16, resumed, without waiting, compiled with and without CUDA graphs."""
 
 import csv
 import sys
@@ -60,22 +60,6 @@ def test_a_step_in_bfloat16_is_near_float32s(name):
         assert half[term].dtype == torch.float32
         torch.testing.assert_close(half[term], value, rtol=0.02, atol=1e-3, msg=term)
     torch.testing.assert_close(half_norm, norm, rtol=0.05, atol=0)
-
-
-@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
-@pytest.mark.parametrize("name", ["parseq", "abinet", "ppocr"])
-def test_a_compiled_student_learns_the_same(name, mode):
-    """Six steps: CUDA graphs are recorded in the second and replayed with other weights after."""
-    torch._dynamo.reset()
-    counters.clear()
-    eager, compiled = Steps(name, TOYS[name]), Steps(name, TOYS[name], mode)
-    for step in range(6):
-        expected, found = eager()[0], compiled()[0]
-        for term, value in expected.items():
-            torch.testing.assert_close(found[term], value, rtol=5e-3, atol=1e-4,
-                                       msg=lambda said, at=(step, term): f"{at}: {said}")
-    assert counters["stats"]["unique_graphs"] > 0
-    assert counters["inductor"]["cudagraph_skips"] == 0
 
 
 def config(toy, path, **changes):  # noqa: F811
@@ -182,3 +166,20 @@ def test_no_step_of_a_training_by_labels_waits(toy, tmp_path, no_waiting, monkey
     ))
     assert result.steps == 9
     assert {*range(2, 9)} <= {*no_waiting}
+
+
+# Last: compiling takes longer than all before it, and the time on a GPU may be short.
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+@pytest.mark.parametrize("name", ["parseq", "abinet", "ppocr"])
+def test_a_compiled_student_learns_the_same(name, mode):
+    """Six steps: CUDA graphs are recorded in the second and replayed with other weights after."""
+    torch._dynamo.reset()
+    counters.clear()
+    eager, compiled = Steps(name, TOYS[name]), Steps(name, TOYS[name], mode)
+    for step in range(6):
+        expected, found = eager()[0], compiled()[0]
+        for term, value in expected.items():
+            torch.testing.assert_close(found[term], value, rtol=5e-3, atol=1e-4,
+                                       msg=lambda said, at=(step, term): f"{at}: {said}")
+    assert counters["stats"]["unique_graphs"] > 0
+    assert counters["inductor"]["cudagraph_skips"] == 0

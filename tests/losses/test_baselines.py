@@ -234,3 +234,11 @@ def test_methods_say_what_is_to_be_kept_of_the_teacher():
     assert not BaselineCriterion("unified", no_attention).whole_attention
     assert {name for terms in BASELINES.values() for name in terms} <= {*TERMS}
     assert {*COMPARISONS} == {*TERMS} - {"cross_entropy"}
+
+
+def test_weights_of_the_classics():
+    assert BASELINES["fine-tuning"] == {"cross_entropy": 1.0}
+    assert BASELINES["hinton"] == {"cross_entropy": 0.1, "hinton_T4": 0.9}
+    for method, weight in {"fitnet": 100.0, "at": 1000.0, "sp": 3000.0}.items():
+        label, own = sorted(BASELINES[method].values())
+        assert (label, own) == (BASELINES[method]["cross_entropy"], weight) == (1.0, weight)

@@ -151,7 +151,8 @@ def test_cross_entropy_ignores_what_follows_the_end():
 
 @pytest.mark.parametrize(
     "name, width",
-    [("abinet_ltr", 512), ("matrn_ltr", 512), ("abinet_vision_ltr", 512), ("parseq_ltr", 384)],
+    [("abinet_ltr", 512), ("matrn_ltr", 512), ("abinet_vision_ltr", 512), ("parseq_ltr", 384),
+     ("dan_ltr", 256)],
 )
 def test_projector_width_by_name(name, width):
     projector = DistillationCriterion.for_model(name).semantic_loss

@@ -257,3 +257,14 @@ def test_a_character_that_scene_text_lacks_has_a_class_and_is_not_read():
     (reading,) = ALNUM36_OTHER.decode(9.0 * F.one_hot(ids, 38).float())
     assert reading.text == "xray"
     assert IAM79.size == 80
+
+
+def test_context_and_classifier_drop_out_and_what_is_fed_back_does_not():
+    torch.manual_seed(0)
+    decoder = RecurrentDecoder(8, 5, dropout=0.5, context_dropout=0.5).train()
+    glimpses, targets = torch.randn(2, 6, 8), torch.tensor([[1, 2, 0], [3, 4, 1]])
+    one, two = decoder.context(glimpses), decoder.context(glimpses)
+    assert (one == 0).any() and not torch.equal(one, two)
+    states = decoder.forced(one, targets)
+    assert torch.equal(states, decoder.forced(one, targets))
+    assert not torch.equal(decoder.generator(states), decoder.generator(states))

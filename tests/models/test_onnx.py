@@ -139,3 +139,13 @@ def test_without_the_extra_its_name_is_said_before_anything_is_done(tmp_path, mo
     with pytest.raises(MissingExtra, match=r"onnxruntime.*pip install 'kdltr\[export\]'"):
         export.export(Tiny(), tmp_path / "tiny.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_of_one_batch_size_only_says_what_to_write(tmp_path):
+    class Fixed(Tiny):
+        def forward(self, images):
+            return ModelOutput(super().forward(images).logits.view(len(images), 4, -1))
+
+    with pytest.raises(export.ExportError, match=r"write images\.shape\[0\], not len\(images\)"):
+        export.export(Fixed(), tmp_path / "fixed.onnx")
+    assert not any(tmp_path.iterdir())

@@ -3,14 +3,15 @@
 Containers and prefixes of checkpoints in general are in tests/test_checkpoint.py.
 """
 
+import numpy as np
 import pytest
 import torch
 
 from kdltr.checkpoint import CheckpointError
 from kdltr.losses import DistillationCriterion
-from kdltr.models import create_model, list_models
+from kdltr.models import check_sizes, create_model, list_models
 from kdltr.train.models import Distillation
-from tests.models.conftest import ctc_toy, toy
+from tests.models.conftest import CRNN, ctc_toy, toy
 
 FAMILIES = ["abinet", "abinet_vision", "matrn"]
 ALL = [*FAMILIES, "parseq"]
@@ -164,3 +165,32 @@ def test_published_layouts_load_strictly(name, container, prefix, tmp_path):
         toy(name, checkpoint=path)
     assert f"missing {last} {tuple(source[last].shape)}" in str(caught.value)
     assert "unexpected alignment.extra (3,)" in str(caught.value)
+
+
+def test_published_dropout():
+    published = {"dan": 0.7, "dan_ltr": 0.7, "dan_scene": 0.3, "abinet": 0.1, "matrn_ltr": 0.1,
+                 "parseq": 0.1}
+    assert {name: check_sizes(name, {}).dropout for name in published} == published
+    assert {check_sizes(name, {}).context_dropout for name in ("dan", "dan_scene")} == {0.3}
+
+
+def test_reading_leaves_every_modules_mode_and_touches_none_in_eval_mode(monkeypatch):
+    model = create_model("crnn_nano_ltr", **CRNN)
+    next(model.children()).eval()
+    before = {name: module.training for name, module in model.named_modules()}
+    assert len({*before.values()}) == 2
+    images = torch.rand(1, 3, 16, 64)
+    model.read(images)
+    assert {name: module.training for name, module in model.named_modules()} == before
+    model.eval()
+    monkeypatch.setattr(type(model), "train", lambda *_: pytest.fail("another thread may read"))
+    model.read(images)
+
+
+@pytest.mark.parametrize("images", [
+    torch.zeros(1, 3, 16, 64, dtype=torch.float64), torch.zeros(1, 3, 16, 64, dtype=torch.uint8),
+    np.zeros((1, 3, 16, 64), np.float32), [0.0],
+])
+def test_what_is_no_batch_of_float32_is_refused(images):
+    with pytest.raises(ValueError, match=r"reads float images \(N, 3, 16, 64\) in \[0, 1\], found"):
+        create_model("crnn_nano_ltr", **CRNN).read(images)

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from kdltr.charset import Charset
 from kdltr.checkpoint import CheckpointError, save_weights
 from kdltr.models import create_model, list_models, weights
 from kdltr.models.weights import list_weights, load_recogniser
+from tests.models.conftest import CRNN
 
 ROOT = Path(__file__).parents[2]
 CONFIG = {"width": 16, "depth": 1, "heads": 2, "decoder_heads": 2, "patch": [16, 4]}
@@ -80,3 +82,20 @@ def test_the_suffix_does_not_say_what_a_file_is(checkpoint, tmp_path):
     renamed = tmp_path / "toy.onnx"
     renamed.write_bytes(checkpoint.read_bytes())
     assert load_recogniser(renamed).semantic_width == 16
+
+
+@pytest.mark.parametrize("name", ["own", "ascii94"])  # one that is called as another
+def test_a_charset_of_ones_own_is_in_the_file(name, tmp_path):
+    own = Charset(name, "abcdeéèçñü", lower=True)
+    model = create_model("crnn_nano_ltr", charset=own, **CRNN)
+    save_weights(model, tmp_path / "own.safetensors", {"model": model.name})
+    assert load_recogniser(tmp_path / "own.safetensors").charset == own
+
+
+def test_a_charset_from_yaml_is_checked():
+    given = {"name": "own", "characters": "abc", "lower": True}
+    assert create_model("crnn_nano", charset=given, **CRNN).charset == Charset("own", "abc", True)
+    for wrong, said in (({"name": "own"}, "characters"), ({**given, "lowr": 1}, "lower"),
+                        ({**given, "characters": "aba"}, "'a' twice")):
+        with pytest.raises(ValueError, match=said):
+            create_model("crnn_nano", charset=wrong, **CRNN)

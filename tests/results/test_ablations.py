@@ -63,3 +63,14 @@ def test_rows_stand_in_the_order_that_the_supplement_states():
     assert [*found.values()] == [paper["A-SKD"], paper["DLD"], paper["Ours"]]
     assert published_order("abinet", {"alone": rows["alone"]}) == {}
     assert published_order("ppocr", rows) == {}  # the paper says nothing of it
+
+
+@pytest.mark.parametrize("changes", [
+    {"path_score": "log_normalised"},
+    {"student_model": {"dropout": 0.5}},
+    {"method": "dld", "weights": {"dld_sequence": 0.0}},
+    {"method": "askd", "weights": {"askd_attention": 0.0, "askd_attention_masked": 1.0}},
+])
+def test_where_something_else_is_changed_there_is_no_figure(changes):
+    settings = DistillConfig("x", teacher="abinet", student="abinet_ltr", **changes).to_dict()
+    assert ablation_figure("abinet", settings, "average") == (None, None)

@@ -1,6 +1,7 @@
 """The four networks agree with the published code, under every option."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -305,3 +306,40 @@ def test_the_deformable_convolution_is_the_literal_loop():
                     total += weight * value * modulation[0, 9 * c + k, i, j].item()
                 expected[0, out, i, j] = total
     assert torch.allclose(layer(x, offsets, modulation), expected, atol=1e-12)
+
+
+def test_both_clues_of_a_first_quarter_are_withheld():
+    network = create_upscaler("c3stisr_nano", align=False).eval()
+    network.training, found = True, {}
+    for part in ("infoGen", "infoGen_ling"):
+        network.get_submodule(part).register_forward_pre_hook(
+            lambda _, given, part=part: found.update({part: given[0]}))
+    for n in (3, 4, 8, 9):
+        with torch.no_grad():
+            network(torch.rand(n, 4, 16, 64), torch.rand(n, 37, 1, 26).softmax(1))
+        assert len(found) == 2
+        for clue in found.values():
+            assert (clue.flatten(1).abs().sum(1) == 0).tolist() == [i < n // 4 for i in range(n)]
+
+
+def test_a_mask_is_0_where_it_is_lighter_than_the_mean():
+    assert (with_mask(torch.full((1, 3, 16, 64), 0.5))[:, 3] == 1).all()
+
+
+def test_tatt_drops_positions_too():
+    clue, asked = create_upscaler("tatt_nano", dropout=0.5).infoGen.train(), []
+    remember = clue.remember
+    clue.remember = lambda prior, places: asked.append(places) or remember(prior, places)
+    (width,) = clue.transformer.decoder.norm.normalized_shape
+    clue(torch.rand(2, width, 16, 64), torch.rand(2, 26, 37))
+    assert 0.3 < (asked[0] == 0).float().mean() < 0.7
+
+
+def test_initialisation_of_alignment_and_of_tatts_transformer():
+    network = create_upscaler("tatt")
+    head = network.stn_head.stn_fc1[0].weight
+    assert head.std().item() == pytest.approx(1e-3, rel=0.05)
+    for weight in (p for p in network.infoGen.transformer.parameters() if p.ndim > 1):
+        fan = math.sqrt(6 / sum(nn.init._calculate_fan_in_and_fan_out(weight)))
+        assert weight.abs().max() <= fan
+        assert weight.std().item() == pytest.approx(fan / math.sqrt(3), rel=0.1)

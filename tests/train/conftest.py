@@ -48,3 +48,16 @@ def toy(tmp_path_factory):
         "device": "cpu",
     }
     return SimpleNamespace(data=folder / "train", settings=settings, folder=folder)
+
+
+@pytest.fixture
+def clipped(monkeypatch):
+    """What gradients were clipped: parameters, and the norm they have at most."""
+    clip, given = torch.nn.utils.clip_grad_norm_, []
+
+    def watch(parameters, most):
+        given.append(([*parameters], most))
+        return clip(*given[-1])
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", watch)
+    return given

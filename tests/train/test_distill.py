@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -505,3 +506,14 @@ def test_the_logged_norm_is_that_of_the_step(toy, tmp_path, monkeypatch):
     distill(config(toy, tmp_path, epochs=1, accumulate=3, log_every=1))
     logged = [float(row["grad_norm"]) for row in rows(tmp_path)]
     assert logged == pytest.approx([norm.item() for norm in norms], rel=1e-5)
+
+
+def test_published_selection_adds_accuracies_of_four_digits(monkeypatch):
+    found = iter([SimpleNamespace(n=3, correct=1, accuracy=1 / 3),
+                  SimpleNamespace(n=7, correct=1, accuracy=1 / 7)])
+    module = sys.modules[Selector.__module__]
+    monkeypatch.setattr(module, "evaluate", lambda student, pairs: next(found))
+    selector = object.__new__(Selector)
+    selector._sets = ["one", "other"]
+    judged = selector.judge(SimpleNamespace(lines=False), 1)
+    assert judged == {"n": 10, "correct": 2, "score": pytest.approx(0.3333 + 0.1429, abs=1e-9)}

@@ -1,10 +1,12 @@
 """One training at a time in a folder."""
 
+import accelerate.state
 import pytest
+import torch
 
 from kdltr.locks import BusyError, only_writer
 from kdltr.train import DistillConfig, PretrainConfig, distill, pretrain
-from kdltr.train.engine import alone
+from kdltr.train.engine import alone, start_engine
 from kdltr.train.superres import UpscaleConfig, train_upscaler
 
 
@@ -39,3 +41,10 @@ def test_a_training_that_fails_leaves_the_folder_free(tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError):
             train(DistillConfig(str(tmp_path)))
+
+
+def test_without_a_setting_a_gpu_of_apple_is_left_alone(tmp_path, monkeypatch):
+    """Some of what training takes is not there, as float64."""
+    monkeypatch.setattr(accelerate.state, "is_mps_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert start_engine(DistillConfig(str(tmp_path))).device.type == "cpu"

@@ -304,3 +304,10 @@ def test_the_example_in_the_readme_runs(toy, tmp_path, monkeypatch):
         assert file.metadata()["model"] == "mine"
     assert json.loads((last.parent / "config.json").read_text())["student"] == "mine"
     assert rows(last.parent)[-1]["total"] < rows(last.parent)[0]["total"]
+
+
+def test_the_student_is_clipped_and_the_projector_is_not(toy, tmp_path, clipped):
+    models = crnns()
+    distill(config(toy, tmp_path, epochs=1, steps_per_epoch=1), models)
+    parameters, most = clipped[0]
+    assert {*map(id, parameters)} == {*map(id, models[1].parameters())} and most == 0.25

@@ -2,22 +2,25 @@
 
 import csv
 import json
+import math
 import random
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional as F
 
 from kdltr.charset import DIGITS_FIRST36
 from kdltr.checkpoint import CheckpointError, save_weights
 from kdltr.data import DataError
-from kdltr.data.loader import load_pairs
+from kdltr.data.loader import WordPairs, load_pairs
 from kdltr.evaluation.evaluate import evaluate
 from kdltr.evaluation.quality import image_quality
 from kdltr.models import create_model
 from kdltr.superres import TwoStage, create_upscaler, load_upscaler, save_upscaler
 from kdltr.superres.c3stisr import FrameSpeller
+from kdltr.superres.losses import psnr, ssim
 from kdltr.superres.reader import create_reader
 from kdltr.superres.two_stage import upscaled
 from kdltr.train import NonFiniteLoss, ResumeError
@@ -291,3 +294,34 @@ def test_a_test_set_and_other_settings_are_refused(toy, tmp_path):
         train_upscaler(config(toy, tmp_path / "other", data=(str(tests),)))
     with pytest.raises(DataError, match="a test set"):
         train_upscaler(config(toy, tmp_path / "spelt", "c3stisr_nano", corpus=str(tests)))
+
+
+@pytest.mark.parametrize("at_once", [2, 64])
+def test_quality_is_of_all_images_together(at_once):
+    noise = torch.Generator().manual_seed(0)
+    hr = torch.randint(0, 256, (5, 3, 32, 128), dtype=torch.uint8, generator=noise)
+    pairs = WordPairs(hr, F.avg_pool2d(hr.float(), 2).byte(), [""] * 5)
+    whole = F.interpolate(pairs.blurred(torch.arange(5)), (32, 128)), pairs.sharp(torch.arange(5))
+    found = image_quality(lambda lr: F.interpolate(lr, (32, 128)), pairs, at_once)
+    assert found.psnr == pytest.approx(psnr(*whole).item(), abs=1e-4)
+    assert found.ssim == pytest.approx(ssim(*whole).item(), abs=1e-5)
+
+
+def test_turns_are_within_five_degrees_and_offsets_within_one():
+    angles, offsets = turns(4000, 1, torch.device("cpu"))
+    five = math.radians(5)
+    assert -five <= angles.min() < -0.98 * five and 0.98 * five < angles.max() <= five
+    assert 0 <= offsets.min() < 0.01 and 0.99 < offsets.max() < 1
+
+
+def test_the_rate_falls_after_the_epochs_said(toy, tmp_path):
+    train_upscaler(config(toy, tmp_path, epochs=3, steps_per_epoch=1, decay_at=(1, 2)))
+    rates = [float(row["learning_rate"]) for row in rows(tmp_path)]
+    assert rates == pytest.approx([1e-3, 1e-4, 1e-5])
+
+
+def test_the_network_is_clipped_and_its_generator_is_not(toy, tmp_path, clipped):
+    train_upscaler(config(toy, tmp_path, "tatt_nano", epochs=1, steps_per_epoch=1))
+    parameters, most = clipped[0]
+    network = create_upscaler("tatt_nano").parameters()
+    assert [p.shape for p in parameters] == [p.shape for p in network] and most == 0.25

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import logging
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -121,3 +123,15 @@ def test_a_full_disk_is_said_before_anything_is_computed(taught, tmp_path, monke
     with pytest.raises(OSError, match="No space left.*teacher_budget.*teacher_outputs to 'bf16'"):
         taught("abinet_nano", teacher_budget=1e-9)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("asked", "free", "budget"), [(8.0, 80e9, 8e9), (30.0, 24e9, 12e9)])
+def test_of_a_gpu_at_most_half_of_the_free_memory_is_taken(
+    asked, free, budget, tmp_path, monkeypatch
+):
+    module = sys.modules[start_teaching.__module__]
+    monkeypatch.setattr(module, "TeacherOutputs", lambda *given: given[4])
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80e9))
+    on_gpu = SimpleNamespace(hr=SimpleNamespace(device=torch.device("cuda")))
+    config = DistillConfig(str(tmp_path), teacher_budget=asked)
+    assert start_teaching(Recogniser(), on_gpu, None, config, tmp_path, None) == budget
