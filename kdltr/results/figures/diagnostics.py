@@ -123,7 +123,7 @@ def character_errors(tables: Mapping[str, pd.DataFrame]) -> Figure:
         axes.errorbar(x, table["share"], style.interval(table, "share"), ls="none", markersize=3.5,
                       elinewidth=0.8, label=method, **looks[method])  # fmt: skip
         occurs = zip(table["character"], table["n"], strict=True)
-        labels = [f"{character}\n{n}" for character, n in occurs]
+        labels = [f"{character}\n{style.short(n)}" for character, n in occurs]
         axes.set_xticks(range(len(table)), labels, fontsize=7)
     axes.margins(x=0.01)
     style.tidy(axes, percent="y", ylabel="misread", ylim=(0, None),

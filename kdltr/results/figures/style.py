@@ -146,6 +146,15 @@ def word(
         axes.set_title(plain(title), pad=2, **look)
 
 
+def short(count: int) -> str:
+    """A count in four characters at most: "458", "1.9k", "12k", "3.4M"."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if count >= 0.9995 * size:  # which rounds to it
+            digits = 1 if count < 9.95 * size else 0
+            return f"{count / size:.{digits}f}{letter}"
+    return str(count)
+
+
 def plain(text: str) -> str:
     """Text in which a $ does not start a formula."""
     return text.replace("$", r"\$")
