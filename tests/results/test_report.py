@@ -224,7 +224,7 @@ def write_ablations(folder, run, parts=()):
                           *(scores[name]["easy"] for name in scores), 0.78, 8, True, False)
     write_result(folder / f"{run}.json", recompute(saved, "ablations"), {}, None,
                  {"data/textzoom/test/easy": HASH}, 1.0,
-                 extra={"claims": [found], "same_data": True, "parts": parts})  # fmt: skip
+                 extra={"claims": [*same, found], "same_data": True, "parts": parts})  # fmt: skip
 
 
 def test_the_best_other_distiller_is_judged_and_parts_of_a_result_are_shown_by_it(tmp_path):
@@ -241,6 +241,9 @@ def test_the_best_other_distiller_is_judged_and_parts_of_a_result_are_shown_by_i
 
 @pytest.mark.parametrize("value, unit, text", [
     (-1.234, "points", "−1.23"), (92.4, "%", "92.40"), (2.997, "×", "3.00"),
+    same = [compare.claim(f"abinet_nano: {better} reads more words than {worse}",
+                          scores["DLD"]["easy"], scores["default"]["easy"])
+            for better, worse in (("DLD", "default"), ("cross-entropy alone", "default"))]
     (1500, "count", "1500"), (17367, "count", "17 367"), (23_805_600, "count", "23.81 M"),
     (5.46e9, "count", "5.46 G"), (123.456, "ms", "123"), (0.01234, "ms", "0.0123"),
     (0, "ms", "0.00"), (3.2e-7, "1", "3.20e−07"),
@@ -254,6 +257,9 @@ def test_what_was_not_measured_is_a_gap():
     assert number(None).gap and not number(0.0).gap
     assert number(-1.5, "points", sign=True) == Cell("−1.50", -1.5)
 
+    beyond = findings(read_results(tmp_path))[2]
+    assert [finding.text for finding in beyond] == [
+        "abinet_nano: cross-entropy alone reads more words than default"]  # DLD has its verdict
 
 def test_metrics_of_several_units_stand_below_each_other():
     rows = [Row("bench", "a", method, "step", metric, 2.0, unit, extra={"threads": 2})
