@@ -123,6 +123,25 @@ def test_textzoom_itself_has_no_such_marks(tmp_path):
     write_main(tmp_path, "parseq", same_data=True, right=TEXTZOOM)
     text = render(tmp_path, "toy")
     assert "Different data:" not in text and 'class="words"' not in text
+    assert "McNemar" in unescape(text) and "resampling the lines" not in text
+
+
+def test_words_and_lines_have_their_own_notes_side_by_side(tmp_path):
+    write_main(tmp_path)
+    write_handwriting(tmp_path)
+    text = unescape(render(tmp_path, "toy"))
+    for said in ("how many images or lines were counted", "p of McNemar's exact test, of several",
+                 "resampling the lines", "simulated camera", "set in script faces",
+                 "Profile <code>paper</code> runs", "Profile <code>iam</code> runs"):
+        assert said in text, said
+
+
+def test_a_profile_that_reads_no_data_has_no_table_of_data(tmp_path):
+    row = Row("costs", "parseq", "student", "one word", "parameters", 23_805_023, "count")
+    write_result(tmp_path / "07_efficiency.json", [row], {}, None, {})
+    assert ">Data</h4>" not in render(tmp_path, "toy")
+    write_main(tmp_path)
+    assert ">Data</h4>" in render(tmp_path, "toy")
 
 
 def verdicts(folder):
@@ -222,6 +241,9 @@ def write_ablations(folder, run, parts=()):
     saved = collect(scores, "abinet_nano")
     found = compare.claim("abinet_nano: default reads more words than DLD",
                           *(scores[name]["easy"] for name in scores), 0.78, 8, True, False)
+    same = [compare.claim(f"abinet_nano: {better} reads more words than {worse}",
+                          scores["DLD"]["easy"], scores["default"]["easy"])
+            for better, worse in (("DLD", "default"), ("cross-entropy alone", "default"))]
     write_result(folder / f"{run}.json", recompute(saved, "ablations"), {}, None,
                  {"data/textzoom/test/easy": HASH}, 1.0,
                  extra={"claims": [*same, found], "same_data": True, "parts": parts})  # fmt: skip
@@ -235,15 +257,15 @@ def test_the_best_other_distiller_is_judged_and_parts_of_a_result_are_shown_by_i
     assert shown.count(text) == 1 and 'id="12_ablations"' in shown and 'id="main-42"' not in shown
     assert "<td>main-42</td>" in shown  # among the runs
     (tmp_path / "main-42.json").unlink()
+    beyond = findings(read_results(tmp_path))[2]
+    assert [finding.text for finding in beyond] == [
+        "abinet_nano: cross-entropy alone reads more words than default"]  # DLD has its verdict
     found = verdicts(tmp_path)[text]
     assert (found.verdict, found.measured, found.run) == ("different model", 25.0, "12_ablations")
 
 
 @pytest.mark.parametrize("value, unit, text", [
     (-1.234, "points", "−1.23"), (92.4, "%", "92.40"), (2.997, "×", "3.00"),
-    same = [compare.claim(f"abinet_nano: {better} reads more words than {worse}",
-                          scores["DLD"]["easy"], scores["default"]["easy"])
-            for better, worse in (("DLD", "default"), ("cross-entropy alone", "default"))]
     (1500, "count", "1500"), (17367, "count", "17 367"), (23_805_600, "count", "23.81 M"),
     (5.46e9, "count", "5.46 G"), (123.456, "ms", "123"), (0.01234, "ms", "0.0123"),
     (0, "ms", "0.00"), (3.2e-7, "1", "3.20e−07"),
@@ -257,9 +279,6 @@ def test_what_was_not_measured_is_a_gap():
     assert number(None).gap and not number(0.0).gap
     assert number(-1.5, "points", sign=True) == Cell("−1.50", -1.5)
 
-    beyond = findings(read_results(tmp_path))[2]
-    assert [finding.text for finding in beyond] == [
-        "abinet_nano: cross-entropy alone reads more words than default"]  # DLD has its verdict
 
 def test_metrics_of_several_units_stand_below_each_other():
     rows = [Row("bench", "a", method, "step", metric, 2.0, unit, extra={"threads": 2})
@@ -291,6 +310,14 @@ def test_accuracies_stand_above_the_published_ones(toy):
     assert "n: SVT 647 647, CUTE80 288 288." in made["Benchmarks, degraded: accuracy (%)"].note
 
 
+@pytest.mark.parametrize("table, lines", [
+    ("Benchmarks", 1), ("Benchmarks, other variants", 1), ("Benchmarks, degraded", 0),
+    ("Benchmarks, degraded, other variants", 0), ("Stand-ins for the benchmarks", 0),
+])  # fmt: skip
+def test_what_a_teachers_readme_states_is_of_benchmarks_as_they_are(table, lines):
+    assert len(list(published_lines(table, "PARSeq", ["SVT 647"]))) == lines
+
+
 def test_image_quality_stands_above_the_published(tmp_path):
     rows = [Row("image quality", "tsrn_nano", method, subset, metric, 20.0 + place, unit, n=9)
             for method in ("bicubic", "tsrn_nano")
@@ -316,14 +343,6 @@ def write_handwriting(folder, lines="data/generated/toy/test", parameters=None):
                   22.8)
     readings = [{"label": "a|bc", "distilled": "a|bc"}, {"label": "de|f", "distilled": "d|f ✗"}]
     write_result(folder / "13_handwriting.json", rows, parameters or {}, 1, {lines: HASH}, 1.0,
-@pytest.mark.parametrize("table, lines", [
-    ("Benchmarks", 1), ("Benchmarks, other variants", 1), ("Benchmarks, degraded", 0),
-    ("Benchmarks, degraded, other variants", 0), ("Stand-ins for the benchmarks", 0),
-])  # fmt: skip
-def test_what_a_teachers_readme_states_is_of_benchmarks_as_they_are(table, lines):
-    assert len(list(published_lines(table, "PARSeq", ["SVT 647"]))) == lines
-
-
                  extra={"claims": [found], "readings": readings})  # fmt: skip
 
 
@@ -342,7 +361,12 @@ def test_lines_of_handwriting_stand_above_the_published_errors(tmp_path):
     assert (found.published, found.verdict, found.p, found.here) == (
         22.8, "different data", None, "holds")
     assert found.measured == 75 and "distilled makes fewer word errors" in render(tmp_path, "toy")
-    assert "kdltr-1" not in render(tmp_path, "toy")  # which is about words
+    page = render(tmp_path, "toy")
+    assert "kdltr-1" not in page  # which is about words
+    assert "resampling the lines" in page and "McNemar" not in page
+    assert "how many lines were counted" in page
+    assert "Profile <code>iam</code> runs" in page and "<code>paper</code>" not in page
+    assert "set in script faces" in page and "simulated camera" not in page
     write_handwriting(tmp_path, "data/generated/iam/test")
     assert tables_of(read_results(tmp_path)[0])[0].words == ""
     write_handwriting(tmp_path, parameters={"iam": {"test": "data/iam/testset.txt"}})
