@@ -30,8 +30,9 @@ def parts_of_a_step(rows: Sequence[Row]) -> style.Figure:
         )
         left = np.zeros(2)
         parts = table.drop(columns=[TOTAL, WORK]).loc[[PLAIN, KDLTR]]
-        for colour, part in zip(style.COLOURS, parts, strict=False):
-            axes.barh([PLAIN, KDLTR], parts[part], left=left, color=colour, label=part, height=0.7)
+        for number, part in enumerate(parts):
+            axes.barh([PLAIN, KDLTR], parts[part], left=left, color=style.look(number)["color"],
+                      label=part, height=0.7)  # fmt: skip
             left += parts[part].to_numpy()
         style.tidy(axes, name, grid="both")
     places[-1, 0].set_xlabel("milliseconds")

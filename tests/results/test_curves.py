@@ -37,7 +37,7 @@ def test_curves_have_a_panel_a_recogniser_and_one_for_the_paper():
 
 def test_a_method_keeps_its_colour_where_another_is_absent():
     axes = level_curves(TABLE, "σ", METHODS).axes[0]
-    assert [line.get_color() for line in axes.lines] == [COLOURS[1], COLOURS[2]]
+    assert [line.get_color() for line in axes.lines] == [COLOURS[1], COLOURS[0]]
 
 
 def test_dots_have_a_line_for_each_degradation_and_their_intervals():

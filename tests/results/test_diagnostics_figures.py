@@ -1,11 +1,14 @@
 """Figures of the diagnostics: what is drawn, not how it looks."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from kdltr.evaluation import calibration, confusion
 from kdltr.results.figures import diagnostics as figures
-from kdltr.results.figures.style import WRITTEN
+from kdltr.results.figures.style import WRITTEN, short
 
 WORDS = pd.DataFrame({
     "label": ["cat", "dog", "bird", "fish"], "reading": ["cot", "dog", "bird", "fist"],
@@ -64,3 +67,18 @@ def test_character_errors_name_each_character_and_its_count():
     axes = figures.character_errors({"a": table, "b": table}).axes[0]
     named = [text.get_text() for text in axes.get_xticklabels()]
     assert named[0] == "d\n2" and len(named) == len(table)
+
+
+def test_counts_of_all_characters_stand_apart():
+    table = pd.DataFrame({"character": list("eaiotrnslcdumpghbyfvkwxzjq0123456789"), "share": 0.1,
+                          "low": 0.05, "high": 0.2, "n": np.geomspace(88888, 1, 36).astype(int)})
+    figure = figures.character_errors({"a": table, "b": table})
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 + 3 < right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.parametrize("count, text", [(7, "7"), (999, "999"), (1900, "1.9k"), (9960, "10k"),
+                                         (123_456, "123k"), (999_600, "1.0M"), (3.4e6, "3.4M")])
+def test_counts_are_short(count, text):
+    assert short(count) == text

@@ -17,6 +17,7 @@ from kdltr.results.report.circumstances import duration
 from kdltr.results.report.claims import paper_claims
 from kdltr.results.report.findings import findings
 from kdltr.results.report.page import read_results
+from kdltr.results.report.published import published_lines
 from kdltr.results.report.tables import (
     accuracy_table,
     beside_table,
@@ -122,6 +123,25 @@ def test_textzoom_itself_has_no_such_marks(tmp_path):
     write_main(tmp_path, "parseq", same_data=True, right=TEXTZOOM)
     text = render(tmp_path, "toy")
     assert "Different data:" not in text and 'class="words"' not in text
+    assert "McNemar" in unescape(text) and "resampling the lines" not in text
+
+
+def test_words_and_lines_have_their_own_notes_side_by_side(tmp_path):
+    write_main(tmp_path)
+    write_handwriting(tmp_path)
+    text = unescape(render(tmp_path, "toy"))
+    for said in ("how many images or lines were counted", "p of McNemar's exact test, of several",
+                 "resampling the lines", "simulated camera", "set in script faces",
+                 "Profile <code>paper</code> runs", "Profile <code>iam</code> runs"):
+        assert said in text, said
+
+
+def test_a_profile_that_reads_no_data_has_no_table_of_data(tmp_path):
+    row = Row("costs", "parseq", "student", "one word", "parameters", 23_805_023, "count")
+    write_result(tmp_path / "07_efficiency.json", [row], {}, None, {})
+    assert ">Data</h4>" not in render(tmp_path, "toy")
+    write_main(tmp_path)
+    assert ">Data</h4>" in render(tmp_path, "toy")
 
 
 def verdicts(folder):
@@ -221,9 +241,12 @@ def write_ablations(folder, run, parts=()):
     saved = collect(scores, "abinet_nano")
     found = compare.claim("abinet_nano: default reads more words than DLD",
                           *(scores[name]["easy"] for name in scores), 0.78, 8, True, False)
+    same = [compare.claim(f"abinet_nano: {better} reads more words than {worse}",
+                          scores["DLD"]["easy"], scores["default"]["easy"])
+            for better, worse in (("DLD", "default"), ("cross-entropy alone", "default"))]
     write_result(folder / f"{run}.json", recompute(saved, "ablations"), {}, None,
                  {"data/textzoom/test/easy": HASH}, 1.0,
-                 extra={"claims": [found], "same_data": True, "parts": parts})  # fmt: skip
+                 extra={"claims": [*same, found], "same_data": True, "parts": parts})  # fmt: skip
 
 
 def test_the_best_other_distiller_is_judged_and_parts_of_a_result_are_shown_by_it(tmp_path):
@@ -234,6 +257,9 @@ def test_the_best_other_distiller_is_judged_and_parts_of_a_result_are_shown_by_i
     assert shown.count(text) == 1 and 'id="12_ablations"' in shown and 'id="main-42"' not in shown
     assert "<td>main-42</td>" in shown  # among the runs
     (tmp_path / "main-42.json").unlink()
+    beyond = findings(read_results(tmp_path))[2]
+    assert [finding.text for finding in beyond] == [
+        "abinet_nano: cross-entropy alone reads more words than default"]  # DLD has its verdict
     found = verdicts(tmp_path)[text]
     assert (found.verdict, found.measured, found.run) == ("different model", 25.0, "12_ablations")
 
@@ -274,13 +300,22 @@ def test_accuracies_stand_above_the_published_ones(toy):
     blur = texts("Gaussian blur: σ in pixels: accuracy (%)")
     assert blur[1] == ["parseq_nano", "distilled", "90.00", "89.50", "88.00"]
     assert blur[-1] == ["not stated", "Ours, published", "82.00", "82.00", "37.00"]
-    for table in ("Benchmarks", "Benchmarks, degraded"):
-        read = texts(f"{table}: accuracy (%)")
-        assert read[-1] == ["PARSeq", "teacher on HR, its README", "97.84", "98.61"]
+    read = texts("Benchmarks: accuracy (%)")
+    assert read[-1] == ["PARSeq", "teacher on HR, its README", "97.84", "98.61"]
+    degraded = texts("Benchmarks, degraded: accuracy (%)")  # of which a README states nothing
+    assert [line[1] for line in degraded] == ["distilled"]
     jpeg = made["JPEG: quality: accuracy (%)"]  # nothing published
     assert jpeg.columns == ("recogniser", "method", "90", "50", "10", "5")
     assert "n = 1500." in jpeg.note
     assert "n: SVT 647 647, CUTE80 288 288." in made["Benchmarks, degraded: accuracy (%)"].note
+
+
+@pytest.mark.parametrize("table, lines", [
+    ("Benchmarks", 1), ("Benchmarks, other variants", 1), ("Benchmarks, degraded", 0),
+    ("Benchmarks, degraded, other variants", 0), ("Stand-ins for the benchmarks", 0),
+])  # fmt: skip
+def test_what_a_teachers_readme_states_is_of_benchmarks_as_they_are(table, lines):
+    assert len(list(published_lines(table, "PARSeq", ["SVT 647"]))) == lines
 
 
 def test_image_quality_stands_above_the_published(tmp_path):
@@ -326,7 +361,12 @@ def test_lines_of_handwriting_stand_above_the_published_errors(tmp_path):
     assert (found.published, found.verdict, found.p, found.here) == (
         22.8, "different data", None, "holds")
     assert found.measured == 75 and "distilled makes fewer word errors" in render(tmp_path, "toy")
-    assert "kdltr-1" not in render(tmp_path, "toy")  # which is about words
+    page = render(tmp_path, "toy")
+    assert "kdltr-1" not in page  # which is about words
+    assert "resampling the lines" in page and "McNemar" not in page
+    assert "how many lines were counted" in page
+    assert "Profile <code>iam</code> runs" in page and "<code>paper</code>" not in page
+    assert "set in script faces" in page and "simulated camera" not in page
     write_handwriting(tmp_path, "data/generated/iam/test")
     assert tables_of(read_results(tmp_path)[0])[0].words == ""
     write_handwriting(tmp_path, parameters={"iam": {"test": "data/iam/testset.txt"}})

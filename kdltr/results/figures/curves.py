@@ -17,31 +17,31 @@ def level_curves(
     methods: Sequence[str],
     published: pd.DataFrame | None = None,
 ) -> Figure:
-    """Accuracy against level with 95 % intervals: a panel for each recogniser.
+    """Accuracy against level with 95 % intervals: a panel for each recogniser, three in a row.
 
     Levels stand at equal steps in the order of the table, from mild to strong.
 
     Args:
         table: columns recogniser, method, level (text), accuracy, low, high (fractions).
         level: what the level is.
-        methods: all there are, in the order of their colours, which one that is absent keeps.
+        methods: all there are; what is left of colours is given out in their order.
         published: the paper's curves for a panel of their own: a column `level` and one a method,
             in percent.
     """
     parts = list(table.groupby("recogniser", sort=False))
-    columns = len(parts) + (published is not None)
-    figure, places = style.panels(0.5 + 2.7 * columns, 3.1, 1, columns, sharey=True)
-    for (recogniser, part), axes in zip(parts, places[0], strict=False):
+    looks, panels = style.looks(methods), len(parts) + (published is not None)
+    figure, places = style.wrapped(panels, 2.9, 3.0, sharey=True)
+    for (recogniser, part), axes in zip(parts, places[:, 0], strict=False):
         levels = list(part["level"].unique())
         for method, curve in part.groupby("method", sort=False):
             x = [levels.index(step) for step in curve["level"]]
-            look = style.look(methods.index(method))
-            axes.fill_between(x, curve["low"], curve["high"], alpha=0.15, lw=0, color=look["color"])
-            axes.plot(x, curve["accuracy"], ms=4, label=method, **look)
+            band = {"alpha": 0.15, "lw": 0, "color": looks[method]["color"]}
+            axes.fill_between(x, curve["low"], curve["high"], **band)
+            axes.plot(x, curve["accuracy"], ms=4, label=method, **looks[method])
         axes.set_xticks(range(len(levels)), levels)
         style.tidy(axes, recogniser, percent="y", xlabel=level, ylim=(0, 1))
     if published is not None:
-        axes, steps = places[0, -1], [f"{step:g}" for step in published["level"]]
+        axes, steps = places[-1, 0], [f"{step:g}" for step in published["level"]]
         for method in published.columns.drop("level"):
             ours = {"color": "black", "marker": "o", "ms": 4, "label": f"{method} (published)"}
             other = {"color": style.MUTED, "lw": 1, "ls": "--", "label": "two-stage (published)"}
@@ -49,13 +49,13 @@ def level_curves(
                       **(ours if method == "Ours" else other))  # fmt: skip
         axes.set_xticks(range(len(steps)), steps)
         style.tidy(axes, "published, data not stated", xlabel=level)
-    places[0, 0].set_ylabel("words read right")
+    style.label_rows(figure, ylabel="words read right")
     style.legend(figure)
     return figure
 
 
 def dots(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
-    """Accuracy of every line with its 95 % interval: a panel for each recogniser, side by side.
+    """Accuracy of every line with its 95 % interval: a panel for each recogniser, three in a row.
 
     Args:
         table: columns recogniser, method, line (text), accuracy, low, high (fractions).
@@ -65,15 +65,15 @@ def dots(table: pd.DataFrame, methods: Sequence[str]) -> Figure:
     drawn = [method for method in methods if method in shown]
     step = min(0.2, 0.8 / max(len(drawn), 1))  # lines lie 1 apart
     parts = list(table.groupby("recogniser", sort=False))
-    size = 2.0 + 2.6 * len(parts), 0.9 + 0.28 * len(lines)
-    figure, places = style.panels(*size, 1, len(parts), sharex=True, sharey=True)
-    for (recogniser, part), axes in zip(parts, places[0], strict=True):
-        for number, method in enumerate(methods):
-            if method in shown:
-                rows = part[part["method"] == method].set_index("line").reindex(lines)
-                y = style.side_by_side(len(lines), drawn.index(method), len(drawn), step)
-                axes.errorbar(rows["accuracy"], y, xerr=style.interval(rows), ls="none", ms=4,
-                              elinewidth=1, label=method, **style.look(number))  # fmt: skip
+    looks = style.looks(methods)
+    figure, places = style.wrapped(len(parts), 2.6, 0.9 + 0.28 * len(lines), 1.8, sharex=True,
+                                   sharey=True)  # fmt: skip
+    for (recogniser, part), axes in zip(parts, places[:, 0], strict=True):
+        for number, method in enumerate(drawn):
+            rows = part[part["method"] == method].set_index("line").reindex(lines)
+            y = style.side_by_side(len(lines), number, len(drawn), step)
+            axes.errorbar(rows["accuracy"], y, xerr=style.interval(rows), ls="none", ms=4,
+                          elinewidth=1, label=method, **looks[method])  # fmt: skip
         style.tidy(axes, recogniser, "x", "both", xlabel="words read right", xlim=(-0.02, 1))
     places[0, 0].set_yticks(range(len(lines)), lines)
     places[0, 0].invert_yaxis()

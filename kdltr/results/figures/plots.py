@@ -119,9 +119,10 @@ def loss_curves(metrics: pd.DataFrame, validation: pd.DataFrame | None = None) -
     left = axes[0, 0]
     terms = [c for c in metrics if c.startswith("weighted_") and (metrics[c] > 0).any()]
     terms = terms if len(terms) > 1 else []  # a single term is the total
-    for colour, column in zip(style.COLOURS, terms, strict=False):
+    for number, column in enumerate(terms):
         name = column.removeprefix("weighted_").replace("_", " ")
-        left.plot(metrics["step"], metrics[column], color=colour, label=name, linewidth=1.2)
+        left.plot(metrics["step"], metrics[column], color=style.look(number)["color"], label=name,
+                  linewidth=1.2)  # fmt: skip
     left.plot(metrics["step"], metrics["total"], color="black", label="total", linewidth=1.6)
     if terms:
         left.set_yscale("log")
@@ -174,13 +175,13 @@ def accuracy_bars(table: pd.DataFrame) -> Figure:
     parts = list(table.groupby("recogniser", sort=False))
     size = 1.2 + 1.7 * len(subsets), 0.7 + 2.5 * len(parts)
     figure, places = style.panels(*size, len(parts), sharex=True)
-    width = 0.82 / len(methods)
+    width, looks = 0.82 / len(methods), style.looks(methods)
     for (recogniser, part), axes in zip(parts, places[:, 0], strict=True):
         for number, method in enumerate(methods):
             rows = part[part["method"] == method].set_index("subset").reindex(subsets)
             x = style.side_by_side(len(subsets), number, len(methods), width)
             axes.bar(x, rows["accuracy"], width * 0.92, label=method,
-                     color=style.look(number)["color"])  # fmt: skip
+                     color=looks[method]["color"])  # fmt: skip
             axes.errorbar(x, rows["accuracy"], style.interval(rows), fmt="none", color="black",
                           lw=1, capsize=2)  # fmt: skip
         axes.set_xticks(range(len(subsets)), subsets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from kdltr.evaluation.scores import REPRODUCED_WITHIN
@@ -25,7 +25,7 @@ VERDICTS = {
 
 def findings(results: Sequence[Result]) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """(the paper's claims that were measured, those that were not, what was asked beyond them)."""
-    asked = [finding for result in results for finding in _asked(result)]
+    asked = [finding for result in results for finding in _once(_asked(result))]
     measured, alone = [], []
     for claim in paper_claims():
         same = [f for f in asked if claim.asks and re.fullmatch(claim.asks, f.text)]
@@ -45,6 +45,19 @@ def _on(claim: PaperClaim, asked: Finding) -> str:
     other = re.fullmatch(claim.asks, asked.text).groupdict().get("other")
     name = re.match(r"\w+", asked.text)[0]
     return _listed(name, f"against {other}" if other else "", asked.on)
+
+
+def _once(asked: Iterable[Finding]) -> list[Finding]:
+    """One finding for each two methods that a run compared both ways: that with a figure."""
+    asked = list(asked)
+    stated = {finding.text for finding in asked if finding.published is not None}
+    return [finding for finding in asked
+            if finding.published is not None or _other_way(finding.text) not in stated]  # fmt: skip
+
+
+def _other_way(text: str) -> str:
+    """The claim that the same two methods stand the other way round."""
+    return re.sub(r"^(.*: )(.+)( reads more words than )(.+)$", r"\1\4\3\2", text)
 
 
 def _asked(result: Result) -> Iterator[Finding]:

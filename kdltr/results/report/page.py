@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from kdltr.results import Result, ResultError, read_result
 from kdltr.results.report import circumstances
 from kdltr.results.report.cells import quantity
+from kdltr.results.report.claims import Finding
 from kdltr.results.report.findings import VERDICTS, findings, findings_table
 from kdltr.results.report.published import MAIN
 from kdltr.results.report.tables import tables_of, words_of
@@ -23,11 +25,15 @@ from kdltr.results.report.tables import tables_of, words_of
 PARTS = {"Results": (), "Teachers": ("teacher",), "Training": ("training",), "Data": ("data",)}
 CLAIMS_NOTE = (
     "Small below a published figure: its file in data/paper/; below a measured one: its 95 % "
-    "interval and the images counted. Points are differences in percentage points on the same "
-    "images: interval for paired proportions, p of McNemar's exact test, of several seeds by sign "
-    "flips. The verdict is about the published figure, “in these data” about the images counted "
-    "here."
+    "interval and how many {things} were counted. {points}The verdict is about the published "
+    "figure, “in these data” about the {things} counted here."
 )
+POINTS = {  # how differences are tested, by what is counted
+    "images": "Points are differences in percentage points on the same images: interval for paired "
+    "proportions, p of McNemar's exact test, of several seeds by sign flips. ",
+    "lines": "Points are differences in percentage points of the error rates on the same lines: "
+    "interval by resampling the lines. ",
+}
 
 
 def read_results(folder: Path) -> list[Result]:
@@ -61,6 +67,16 @@ def heading_of(notebook: Path) -> str:
             if cell["cell_type"] == "markdown" and heading:
                 return heading[1].strip()
     return notebook.stem
+
+
+def claims_note(found: Sequence[Finding]) -> str:
+    """What is small in the table of these findings, and how their differences were tested."""
+    tested = [finding for finding in found if finding.here]  # of lines there is no p
+    counted = {"images": any(finding.p is not None for finding in tested),
+               "lines": any(finding.p is None for finding in tested)}  # fmt: skip
+    things = [name for name, some in counted.items() if some]
+    return CLAIMS_NOTE.format(things=" or ".join(things) or "images",
+                              points="".join(map(POINTS.get, things)))  # fmt: skip
 
 
 def section(folder: Path, result: Result) -> dict[str, Any]:
@@ -101,7 +117,7 @@ def render(folder: Path, profile: str) -> str:
     )  # fmt: skip
     return environment.get_template("report.html.j2").render(
         profile=profile,
-        claims=[findings_table(title, found, links, CLAIMS_NOTE if found is measured else "")
+        claims=[findings_table(title, found, links, claims_note(found) if found is measured else "")
                 for title, found in claims.items() if found],
         counts=[(verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict]],
         verdicts=VERDICTS,
@@ -110,7 +126,8 @@ def render(folder: Path, profile: str) -> str:
         test_words=quantity(max((row.n or 0 for result in results for row in result.rows
                                  if row.table == MAIN), default=0), "count"),
         total=circumstances.duration(sum(r.document["wall_time"] for r in results)),
-        circumstances=(circumstances.runs_table(results, links), circumstances.data_table(results)),
+        circumstances=[table for table in (circumstances.runs_table(results, links),
+                                           circumstances.data_table(results)) if table.lines],
         machines=circumstances.machines(results),
         parameters={r.document["run"]: circumstances.parameters_text(r.document) for r in results},
     )  # fmt: skip

@@ -12,22 +12,23 @@ from kdltr.results.report.cells import GAP, Cell, Line, number
 from kdltr.results.tables import SUBSETS
 
 MAIN = "textzoom"  # the table of rows that stands beside the paper's main table
-BENCHMARKS = "Benchmarks"  # 05_benchmarks: so begin tables of the benchmarks themselves
+BENCHMARKS = "Benchmarks", "Benchmarks, other variants"  # 05_benchmarks: as they are, not degraded
 HANDWRITING = "handwriting"  # 13_handwriting: error rates of lines
 
 
 def published_lines(table: str, name: str, subsets: Sequence[str]) -> Iterator[Line]:
     """What is published for the table of rows `table`, the recogniser `name`, these subsets.
 
-    Of TextZoom the paper's main table, with costs; of benchmarks what the teachers' READMEs state
-    at full resolution, for the same variants: their names end with the number of words.
+    Of TextZoom the paper's main table, with costs; of benchmarks that are not degraded what the
+    teachers' READMEs state at full resolution, for the same variants: their names end with the
+    number of words.
     """
     if table == MAIN:
         frame = published("textzoom").set_index("method")
         for method, paper in frame[frame["recogniser"] == name].iterrows():
             costs = paper["mparams"] * 1e6, paper["gflops"] * 1e9
             yield _line(name, f"{method}, published", paper[[*SUBSETS]], subsets, costs)
-    elif table.startswith(BENCHMARKS):
+    elif table in BENCHMARKS:
         frame = published("teachers_hr")
         frame = frame[frame["recogniser"] == name]
         variants = frame["benchmark"] + " " + frame["samples"].astype(str)
