@@ -27,7 +27,7 @@ from kdltr.train.material import gather
 from kdltr.train.models import build_models
 from kdltr.train.selection import Selector
 from kdltr.train.state import RunState
-from tests.train.conftest import WORDS
+from tests.train.conftest import SIZES, WORDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -362,9 +362,14 @@ def test_the_last_good_checkpoint_is_kept(toy, tmp_path, monkeypatch):
     assert all(value.isfinite().all() for value in weights(tmp_path).values())
 
 
-def test_bad_settings_and_data(toy, tmp_path):
+def test_a_batch_that_is_too_large_is_said_before_the_start_is_fitted(toy, tmp_path, monkeypatch):
+    kind = type(create_model("parseq_nano_ltr", **SIZES))
+    monkeypatch.setattr(kind, "fit_start", lambda *_: pytest.fail("that takes minutes"))
     with pytest.raises(DataError, match="batch of 100"):
-        distill(config(toy, tmp_path, batch_size=100))
+        distill(config(toy, tmp_path, batch_size=100, start="fitted"))
+
+
+def test_bad_settings_and_data(toy, tmp_path):
     with pytest.raises(ValueError, match="unknown setting 'learning_rat'.*'learning_rate'"):
         DistillConfig.from_dict({"output_dir": "x", "learning_rat": 1})
     with pytest.raises(ValueError, match="did you mean 'parseq_ltr'"):
