@@ -15,7 +15,7 @@ from kdltr.train import DistillConfig, PretrainConfig
 from kdltr.train.models import build_criterion
 from kdltr.train.superres import UpscaleConfig
 from kdltr.workflow import written
-from kdltr.workflow.parameters import check_parameters
+from kdltr.workflow.parameters import NotebookError, check_parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -197,3 +197,34 @@ def parameters(files):
     for file in files:
         merged |= yaml.safe_load((ROOT / file).read_text(encoding="utf-8")) or {}
     return merged
+
+
+ENTRY = {"weights": "a.pt", "student": "parseq_nano_ltr", "students": {}}
+
+
+@pytest.mark.parametrize(("notebook", "given", "said"), [
+    ("01_data", {"shown": 0}, "shown must be greater than 0, found 0"),
+    ("03_distill", {"seeds": [7, 7]}, "seeds: expected each once, found 7 twice"),
+    ("03_distill", {"seeds": []}, "seeds: expected at least one, found none"),
+    ("12_ablations", {"seeds": []}, "seeds: expected at least one, found none"),
+    ("12_ablations", {"rows": {}}, "rows: expected at least one, found none"),
+    ("02_teacher", {"test_sets": {}}, "test_sets: expected at least one, found none"),
+    ("04_textzoom", {"test_sets": {}}, "test_sets: expected at least one, found none"),
+    ("08_examples", {"each": 0}, "each must be greater than 0, found 0"),
+    ("09_read", {"words": 0}, "words must be greater than 0, found 0"),
+    *((name, {"recognisers": {}}, "recognisers: expected at least one, found none") for name in (
+        "04_textzoom", "05_benchmarks", "06_robustness", "07_efficiency", "08_examples",
+        "10_photographs")),
+    ("04_textzoom", {"recognisers": {"parseq_nano": ENTRY}},
+     "recognisers.parseq_nano.students: expected at least one, found none"),
+])
+def test_what_would_leave_a_notebook_without_anything_is_refused(notebook, given, said):
+    with pytest.raises(NotebookError, match=said):
+        check_parameters(ROOT / f"notebooks/{notebook}.ipynb", given)
+
+
+@each
+def test_its_set_up_checks_the_parameters(path):
+    lines = [line for cell in code(read(path)) for line in cell.source.splitlines()]
+    checks = lines.index("parameters = checked(__annotations__, globals())")
+    assert "root = setup()" in lines[:checks]  # from there on an error is shown in one line
