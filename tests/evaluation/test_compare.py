@@ -107,3 +107,8 @@ def test_every_reading_is_shown_and_the_wrong_ones_are_marked():
     assert table["label"].tolist() == ["HOTEL", "HOTEL", "5"]
     assert table["toy, bicubic"].tolist() == ["hotel!", "Hostel ✗", "(nothing) ✗"]
     assert table["peer, x"].tolist() == ["(nothing) ✗", "HOTEL", "5"]
+
+
+def test_a_table_of_no_claims_has_their_columns():
+    some = claim_table([claim("a", scores(2, 1), scores(1, 2))])
+    assert list(claim_table([])) == list(some) and len(claim_table([])) == 0
