@@ -12,6 +12,7 @@ import yaml
 from kdltr.models import create_model
 from kdltr.superres import create_upscaler
 from kdltr.train import DistillConfig, PretrainConfig
+from kdltr.train.config import METHODS
 from kdltr.train.models import build_criterion
 from kdltr.train.superres import UpscaleConfig
 from kdltr.workflow import written
@@ -133,7 +134,7 @@ def test_every_run_s_parameters_fit_its_notebook_and_its_settings(profile, run):
     check_parameters(ROOT / f"notebooks/{spec.notebook}.ipynb", given)
     if spec.notebook == "03_distill":
         check_training({key: given[key] for key in ("teacher", "student") if key in given}
-                       | {"weights": given.get("loss_weights", {})} | given.get("recipe", {}))
+                       | {"weights": given.get("loss_weights") or None} | given.get("recipe", {}))
     key = {"12_ablations": "rows", "13_handwriting": "students"}.get(spec.notebook)
     for changed in given.get(key, {}).values():
         if not isinstance(changed, str):  # the name of the run that trains it
@@ -228,3 +229,13 @@ def test_its_set_up_checks_the_parameters(path):
     lines = [line for cell in code(read(path)) for line in cell.source.splitlines()]
     checks = lines.index("parameters = checked(__annotations__, globals())")
     assert "root = setup()" in lines[:checks]  # from there on an error is shown in one line
+
+
+def test_every_method_of_distillation_has_weights_of_its_own_in_the_notebook():
+    """Its default leaves them to the method, whichever `recipe` names."""
+    namespace = {}
+    exec(code(read(ROOT / "notebooks/03_distill.ipynb"))[0].source, namespace)
+    for method, weights in METHODS.items():
+        made = DistillConfig.from_dict(
+            {"output_dir": "x", "weights": namespace["loss_weights"] or None, "method": method})
+        assert made.weights == weights
