@@ -175,8 +175,10 @@ def _checked(declared: Any, within: bool = False) -> Any:
     if not within and _holds_settings(declared):
         return _mapping(declared)
     origin, parts = get_origin(declared) or declared, get_args(declared)
-    if origin in (Literal, Annotated):
+    if origin is Literal:
         return declared
+    if origin is Annotated:
+        return Annotated[(_checked(parts[0], within), *declared.__metadata__)]
     parts = tuple(part if part is Ellipsis else _checked(part, within) for part in parts)
     if origin in (list, Sequence, Collection):
         return tuple[parts[0], ...] if parts else tuple

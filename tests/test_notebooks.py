@@ -12,10 +12,11 @@ import yaml
 from kdltr.models import create_model
 from kdltr.superres import create_upscaler
 from kdltr.train import DistillConfig, PretrainConfig
+from kdltr.train.config import METHODS
 from kdltr.train.models import build_criterion
 from kdltr.train.superres import UpscaleConfig
 from kdltr.workflow import written
-from kdltr.workflow.parameters import check_parameters
+from kdltr.workflow.parameters import NotebookError, check_parameters
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -133,7 +134,7 @@ def test_every_run_s_parameters_fit_its_notebook_and_its_settings(profile, run):
     check_parameters(ROOT / f"notebooks/{spec.notebook}.ipynb", given)
     if spec.notebook == "03_distill":
         check_training({key: given[key] for key in ("teacher", "student") if key in given}
-                       | {"weights": given.get("loss_weights", {})} | given.get("recipe", {}))
+                       | {"weights": given.get("loss_weights") or None} | given.get("recipe", {}))
     key = {"12_ablations": "rows", "13_handwriting": "students"}.get(spec.notebook)
     for changed in given.get(key, {}).values():
         if not isinstance(changed, str):  # the name of the run that trains it
@@ -197,3 +198,44 @@ def parameters(files):
     for file in files:
         merged |= yaml.safe_load((ROOT / file).read_text(encoding="utf-8")) or {}
     return merged
+
+
+ENTRY = {"weights": "a.pt", "student": "parseq_nano_ltr", "students": {}}
+
+
+@pytest.mark.parametrize(("notebook", "given", "said"), [
+    ("01_data", {"shown": 0}, "shown must be greater than 0, found 0"),
+    ("03_distill", {"seeds": [7, 7]}, "seeds: expected each once, found 7 twice"),
+    ("03_distill", {"seeds": []}, "seeds: expected at least one, found none"),
+    ("12_ablations", {"seeds": []}, "seeds: expected at least one, found none"),
+    ("12_ablations", {"rows": {}}, "rows: expected at least one, found none"),
+    ("02_teacher", {"test_sets": {}}, "test_sets: expected at least one, found none"),
+    ("04_textzoom", {"test_sets": {}}, "test_sets: expected at least one, found none"),
+    ("08_examples", {"each": 0}, "each must be greater than 0, found 0"),
+    ("09_read", {"words": 0}, "words must be greater than 0, found 0"),
+    *((name, {"recognisers": {}}, "recognisers: expected at least one, found none") for name in (
+        "04_textzoom", "05_benchmarks", "06_robustness", "07_efficiency", "08_examples",
+        "10_photographs")),
+    ("04_textzoom", {"recognisers": {"parseq_nano": ENTRY}},
+     "recognisers.parseq_nano.students: expected at least one, found none"),
+])
+def test_what_would_leave_a_notebook_without_anything_is_refused(notebook, given, said):
+    with pytest.raises(NotebookError, match=said):
+        check_parameters(ROOT / f"notebooks/{notebook}.ipynb", given)
+
+
+@each
+def test_its_set_up_checks_the_parameters(path):
+    lines = [line for cell in code(read(path)) for line in cell.source.splitlines()]
+    checks = lines.index("parameters = checked(__annotations__, globals())")
+    assert "root = setup()" in lines[:checks]  # from there on an error is shown in one line
+
+
+def test_every_method_of_distillation_has_weights_of_its_own_in_the_notebook():
+    """Its default leaves them to the method, whichever `recipe` names."""
+    namespace = {}
+    exec(code(read(ROOT / "notebooks/03_distill.ipynb"))[0].source, namespace)
+    for method, weights in METHODS.items():
+        made = DistillConfig.from_dict(
+            {"output_dir": "x", "weights": namespace["loss_weights"] or None, "method": method})
+        assert made.weights == weights

@@ -110,6 +110,7 @@ def against(best: str) -> str:
 
 def claim_table(claims: list[Mapping[str, Any]]) -> pd.DataFrame:
     """Claims as text for people: differences in points, p to two digits."""
+    columns = ["claim", "published", "measured", "95 % interval", "McNemar p", "verdict", "here"]
     return pd.DataFrame([
         {
             "claim": c["claim"],
@@ -122,7 +123,7 @@ def claim_table(claims: list[Mapping[str, Any]]) -> pd.DataFrame:
             "here": c["here"],
         }
         for c in claims
-    ])  # fmt: skip
+    ], columns=columns)  # fmt: skip
 
 
 def pick_examples(first: Scores, second: Scores, each: int = 4) -> pd.DataFrame:

@@ -10,13 +10,15 @@ import torch
 from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.models import create_model
 from kdltr.models.base import Recogniser
+from kdltr.parameters import NonEmpty
 from kdltr.superres import load_two_stage
 
 
 class _Trained(TypedDict):
     weights: str  # of the teacher
     student: str  # the name of its model
-    students: dict[str, str | None]  # weights by method; "": as initialised from the teacher
+    # Weights by method; "": as initialised from the teacher.
+    students: NonEmpty[dict[str, str | None]]
 
 
 class Trained(_Trained, total=False):
@@ -28,7 +30,7 @@ class Trained(_Trained, total=False):
     two_stage: dict[str, str | dict[str, Any]]
 
 
-Recognisers = dict[str, Trained]  # by the teacher's name
+Recognisers = NonEmpty[dict[str, Trained]]  # by the teacher's name
 
 FIXED = ("teacher on HR", "bicubic")  # the methods that every recogniser has
 

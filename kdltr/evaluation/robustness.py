@@ -22,6 +22,7 @@ from kdltr.evaluation.evaluate import evaluate, images_for
 from kdltr.evaluation.scores import Scores
 from kdltr.evaluation.sharing import sharing
 from kdltr.models.base import Recogniser
+from kdltr.settings import SettingError, check_names
 
 log = logging.getLogger(__name__)
 RESOLUTION = "resolution"  # the kind that changes what is seen of the HR images too
@@ -49,6 +50,37 @@ def degraded(pairs: WordPairs, kind: str, level: float, seed: int) -> WordPairs:
     small = _resized(pairs.hr, (int(level), round(level * width / height)))
     hr, lr = (_resized(small, tuple(images.shape[-2:])) for images in (pairs.hr, pairs.lr))
     return replace(pairs, hr=hr, lr=lr)
+
+
+def levels_of(**given: Mapping[str, Sequence[float]]) -> dict[str, Sequence[float]]:
+    """The levels of all kinds for `sweep`.
+
+    Args:
+        given: by the name of a parameter, for the message, levels of some kinds.
+
+    Raises:
+        SettingError: no kind at all, an unknown one, one twice, one without levels or with the same
+            level twice, or a level that its kind does not know.
+    """
+    levels: dict[str, Sequence[float]] = {}
+    for name, kinds in given.items():
+        check_names(KINDS, kinds, f"{name}: unknown degradation")
+        for kind, steps in kinds.items():
+            if kind in levels:
+                raise SettingError(f"{' and '.join(given)}: expected each degradation in one of "
+                                   f"them, found {kind} twice; leave one out")
+            if not steps or len({f"{level:g}" for level in steps}) < len(steps):
+                raise SettingError(f"{name}.{kind}: expected levels, each once, found {[*steps]}; "
+                                   "change them, or leave the degradation out")
+            try:
+                [corruption(kind, level) for level in steps]
+            except ValueError as error:
+                raise SettingError(f"{name}: {error}; change it") from None
+            levels[kind] = steps
+    if not levels:
+        raise SettingError(f"{' and '.join(given)}: expected a degradation in one of them, found "
+                           f"none; name one. Known: {', '.join(KINDS)}")
+    return levels
 
 
 def sweep(

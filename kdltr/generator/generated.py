@@ -12,7 +12,7 @@ from typing import Any
 from kdltr.data.lmdb import PairedWords, Words
 from kdltr.data.records import DataError
 from kdltr.data.shards import is_shards
-from kdltr.files import make_folder, write_json
+from kdltr.files import make_folder, place, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,22 @@ def write_generated(
 def is_generated(path: str | os.PathLike) -> bool:
     """Whether the words at `path` were made here: an LMDB of `write_generated`, or shards."""
     return _record(Path(path)).is_file() or is_shards(path)
+
+
+def generated_in(path: str | os.PathLike) -> dict[str, Path]:
+    """The LMDBs of `write_generated` below a folder, by their path in it.
+
+    Raises:
+        DataError: there are none.
+    """
+    root = place(path)
+    folders = [record.with_suffix("") for record in sorted(root.rglob("*.json"))]
+    found = {folder.relative_to(root).as_posix(): folder for folder in folders
+             if (folder / "data.mdb").is_file() and "unfinished" not in (made_from(folder) or ())}
+    if not found:
+        raise DataError(f"{path}: expected generated words below it, found none; say in generate "
+                        "which to make, or in data_root where they are")
+    return found
 
 
 def made_from(path: str | os.PathLike) -> dict[str, Any] | None:

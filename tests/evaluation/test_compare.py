@@ -117,3 +117,8 @@ def test_a_difference_is_sure_below_one_in_twenty(ahead, p, said):
         "confidence": 0.5})) for reading in ("ab", "x"))
     found = claim("", ours, theirs)
     assert found["p"] == pytest.approx(p) and found["here"] == said
+
+
+def test_a_table_of_no_claims_has_their_columns():
+    some = claim_table([claim("a", scores(2, 1), scores(1, 2))])
+    assert list(claim_table([])) == list(some) and len(claim_table([])) == 0

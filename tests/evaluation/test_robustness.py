@@ -10,10 +10,11 @@ from kdltr.data.corruptions import KINDS, corruption, degrade
 from kdltr.data.loader import WordPairs
 from kdltr.evaluation.evaluate import UpsampleBicubic
 from kdltr.evaluation.readers import load_readers
-from kdltr.evaluation.robustness import degraded, read_tables, sweep
+from kdltr.evaluation.robustness import degraded, levels_of, read_tables, sweep
 from kdltr.models import create_model
 from kdltr.results import accuracies, collect_tables, recompute
 from kdltr.results.rows import read_predictions, write_predictions
+from kdltr.settings import SettingError
 
 BLUR, NOISE, JPEG, RESOLUTION = (
     KINDS[kind].title for kind in ("gaussian_blur", "gaussian_noise", "jpeg", "resolution"))
@@ -98,3 +99,22 @@ def test_figures_are_drawn_from_fractions(pairs, readers):
     frame = accuracies(recompute(collect_tables(scores), averaged=()))
     assert frame.columns.tolist()[-3:] == ["accuracy", "low", "high"] and len(frame) == 3
     assert frame[["accuracy", "low", "high"]].to_numpy().max() <= 1
+
+
+def test_levels_of_several_parameters_are_put_together():
+    blur, jpeg = {"gaussian_blur": [0, 1]}, {"jpeg": [50]}
+    assert levels_of(curves=blur, one_by_one=jpeg) == blur | jpeg
+    assert levels_of(curves=blur, one_by_one={}) == blur
+
+
+@pytest.mark.parametrize(("curves", "one_by_one", "said"), [
+    ({"gausian_blur": [1]}, {}, "^curves: unknown degradation 'gausian_blur'; did you mean 'gauss"),
+    ({"jpeg": [50]}, {"jpeg": [10]}, "^curves and one_by_one: .* found jpeg twice; leave one out"),
+    ({}, {}, "^curves and one_by_one: expected a degradation in one of them, found none"),
+    ({}, {"jpeg": []}, r"^one_by_one.jpeg: expected levels, each once, found \[\]"),
+    ({"jpeg": [10, 10.0]}, {}, r"^curves.jpeg: expected levels, each once, found \[10, 10.0\]"),
+    ({"jpeg": [0]}, {}, r"^curves: jpeg: expected a level \(quality\) from 1 to 100, found 0"),
+])
+def test_levels_that_would_spoil_a_run_are_refused_before_it(curves, one_by_one, said):
+    with pytest.raises(SettingError, match=said):
+        levels_of(curves=curves, one_by_one=one_by_one)

@@ -7,7 +7,9 @@ import pytest
 from kdltr.data.images import read_image
 from kdltr.data.lmdb import Words
 from kdltr.data.loader import load_words
+from kdltr.data.records import DataError
 from kdltr.generator import fonts
+from kdltr.generator.generated import generated_in
 from kdltr.generator.lettering import curved, draw_mask, perspective
 from kdltr.generator.standins import KINDS, draw_standin, write_standins
 
@@ -105,3 +107,15 @@ def test_bad_settings_write_nothing(tmp_path, sizes, seed):
     with pytest.raises(ValueError, match="expected at least 1 word of a kind of horizontal"):
         write_standins(tmp_path / "x", sizes, seed)
     assert not (tmp_path / "x").exists()
+
+
+def test_what_was_made_is_found_again_and_nothing_else(tmp_path):
+    with pytest.raises(DataError, match="expected generated words below it, found none; say in"):
+        generated_in(tmp_path)
+    made = write_standins(tmp_path / "some", {"curved": 1}, seed=1)
+    (tmp_path / "notes.json").write_text("{}")
+    assert generated_in(tmp_path / "some") == made
+    assert list(generated_in(tmp_path)) == ["some/curved"]
+    made["curved"].with_name("curved.json").write_text('{"unfinished": {}}')
+    with pytest.raises(DataError, match="found none"):
+        generated_in(tmp_path)
