@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdltr.bench.counts import AS_PUBLISHED, IN_FULL, costs
+from kdltr.data.folder import WordFolder
 from kdltr.evaluation.scores import PROTOCOL
 from kdltr.generator.synthetic import generate_files
 from kdltr.models import list_models
@@ -143,6 +144,17 @@ def test_the_lines_that_read_a_word_run(tmp_path, monkeypatch, capsys):
     exec(compile(lines, "README.md", "exec"), {})
     path, text, confidence = capsys.readouterr().out.split()
     assert path == "word.png" and text.lower() == word.lower() and 0 < float(confidence) <= 1
+
+
+def test_labels_of_icdar_are_written_as_ours(tmp_path, monkeypatch):
+    text = (ROOT / "data/README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(import csv, pandas\n.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("my-words").mkdir()
+    Path("my-words/gt.txt").write_text('word_1.png, "a \\"b\\", c"\nword_2.png, "007"\n'
+                                       'word_3.png, "NA"\n', encoding="utf-8-sig")
+    exec(lines, {})
+    assert WordFolder("my-words").labels == ['a "b", c', "007", "NA"]
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
