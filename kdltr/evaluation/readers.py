@@ -65,10 +65,12 @@ def load_readers(
                              f"name students and networks otherwise, and not {' or '.join(FIXED)}")
         sizes = entry.get("sizes", {})
         teacher = create_model(name, entry["weights"], **sizes).to(device)
-        students = {
-            method: create_model(entry["student"], weights or None, **sizes).to(device)
-            for method, weights in entry["students"].items()
-        }
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # one that is not trained is the same at every load
+            students = {
+                method: create_model(entry["student"], weights or None, **sizes).to(device)
+                for method, weights in entry["students"].items()
+            }
         for method, weights in entry["students"].items():
             if not weights:
                 students[method].init_from_teacher(teacher)

@@ -1,6 +1,7 @@
 """Recognisers as parameters name them, loaded side by side."""
 
 import pytest
+import torch
 
 from kdltr.checkpoint import save_weights
 from kdltr.evaluation.readers import load_readers
@@ -12,7 +13,9 @@ def test_readers_of_a_recogniser_whose_teacher_is_not_twice_its_student(tmp_path
     save_weights(teacher, tmp_path / "teacher.safetensors", {})
     entry = {"weights": tmp_path / "teacher.safetensors", "student": "ppocr_ltr",
              "students": {"as it starts": None}, "sizes": PPOCR}  # fmt: skip
-    readers = load_readers({"ppocr": entry})["ppocr"]
+    readers, again = (load_readers({"ppocr": entry})["ppocr"] for _ in range(2))
+    first, second = (one["as it starts"].state_dict().values() for one in (readers, again))
+    assert all(map(torch.equal, first, second))  # also what is not the teacher's
     assert {method: model.image_size for method, model in readers.items()} == {
         "teacher on HR": (48, 192), "bicubic": (16, 64), "as it starts": (16, 64)}
     assert readers["as it starts"].head.weight.equal(teacher.head.weight)
