@@ -81,9 +81,17 @@ class Charset:
         with é leaves "café" as it is. Lower-cased if ``lower``.
         """
         if not word.isascii():
-            composed = unicodedata.normalize("NFC", word.lower() if self.lower else word)
-            word = "".join(c if c in self._ids else self._parts(c) for c in composed)
+            word = unicodedata.normalize("NFC", word.lower() if self.lower else word)
+            for character, composed in self._decomposed.items():
+                word = word.replace(composed, character)
+            word = "".join(c if c in self._ids else self._parts(c) for c in word)
         return word.lower() if self.lower else word
+
+    @cached_property
+    def _decomposed(self) -> dict[str, str]:
+        """Characters that NFC puts others for, as it does of some scripts, and these."""
+        composed = {c: unicodedata.normalize("NFC", c) for c in self.characters}
+        return {c: other for c, other in composed.items() if c != other}
 
     def _parts(self, character: str) -> str:
         parts = unicodedata.normalize("NFKD", character)
@@ -97,6 +105,11 @@ class Charset:
         """The letters and digits of ``word``, folded, that this set lacks."""
         return "".join(c for c in self.folded(word) if c.isalnum() and c not in self._ids)
 
+    @cached_property
+    def _small(self) -> Charset:
+        """The same in lower case, whatever case it has."""
+        return Charset(self.name, "".join(dict.fromkeys(self.characters.lower())), lower=True)
+
     def comparable(self, word: str) -> str:
         """``word`` as accuracies compare it: letters and digits alone, in lower case (paper §4.1).
 
@@ -104,8 +117,8 @@ class Charset:
         """
         if self.alphanumeric:
             return alphanumeric_lower(word)
-        kept = (c for c in self.folded(word) if unicodedata.category(c)[0] in "LMN")
-        return "".join(kept).lower()
+        folded = self._small.folded(word)
+        return "".join(c for c in folded if unicodedata.category(c)[0] in "LMN")
 
     def encode(
         self, words: Sequence[str], steps: int | None = None, unknown: str = "error"

@@ -122,7 +122,7 @@ THAI = Charset("thai", "กขิี")
     (FRENCH, "déçéñü", "déçéñü"), (FRENCH, "de\u0301c\u0327", "déç"), (FRENCH, "àâÉ!", "aa"),
     (KANA, "がぎか", "がぎか"), (HANGUL, "한국", "한국"), (RUSSIAN, "ЁЙе", "ёйе"),
     (THAI, "กิขี", "กิขี"), (Charset("german", "abcß²½"), "ß²½", "ß²½"),
-    (Charset("parts", "e\u0301"), "é", "e\u0301"),
+    (Charset("parts", "e\u0301"), "é", "e\u0301"), (Charset("nukta", "\u0958"), "\u0958", "\u0958"),
 ])
 def test_what_a_set_has_is_not_folded(charset, word, label):
     assert charset.filter(word) == label
@@ -131,7 +131,8 @@ def test_what_a_set_has_is_not_folded(charset, word, label):
 
 
 @pytest.mark.parametrize(("charset", "word", "compared"), [
-    (ASCII94, "It's café", "itscafe"), (FRENCH, "É-é e!", "eée"), (KANA, "か、が", "かが"),
+    (ASCII94, "It's café", "itscafe"), (FRENCH, "É-é Ê!", "éée"),
+    (Charset("capitals", "AÉ"), "É-é à!", "ééa"), (KANA, "か、が", "かが"),
     (RUSSIAN, "Щи 5", "щи5"), (THAI, "กิ!", "กิ"),
 ])
 def test_what_is_compared(charset, word, compared):

@@ -42,9 +42,9 @@ def read_files(
         files: paths, or the bytes of image files; or one.
     """
     fit = placed if model.lines else resize
-    files = [files] if isinstance(files, Source) else files
+    files = _listed(files)
     for start in range(0, len(files), batch_size):
-        chunk = [f if isinstance(f, bytes) else os.fspath(f) for f in files[start:][:batch_size]]
+        chunk = files[start : start + batch_size]
         found: list[np.ndarray | ImageError] = []
         for file in chunk:
             try:
@@ -58,15 +58,17 @@ def read_files(
 
 
 def read_photographs(
-    reader: PhotographReader, files: Sequence[Source], picture: str | os.PathLike | None = None
+    reader: PhotographReader, files: Source | Sequence[Source],
+    picture: str | os.PathLike | None = None,
 ) -> Iterator[tuple[Source, list[Word] | ImageError]]:
     """Each file with its words, or with the error that kept its image from being read, in order.
 
     Args:
-        files: paths, or the bytes of image files.
-        picture: a file, for the words drawn (`kdltr.apps.drawing`) of the last photograph.
+        files: paths, or the bytes of image files; or one.
+        picture: a file, for the words drawn (`kdltr.apps.drawing`) of the last photograph; written
+            when the next, or the end, is asked for.
     """
-    for file in files:
+    for file in _listed(files):
         try:
             image = read_image(file)
         except ImageError as error:
@@ -90,6 +92,10 @@ def command(options: Namespace) -> int:
     device = checked_device(options.device)
     _check_picture(options)
     model = load_recogniser(options.weights, options.model, device)
+    if options.images.count("-") > (sys.stdin is not None):
+        raise ValueError("expected - once, and an image on standard input, found "
+                         f"{options.images.count('-')} of them" if sys.stdin else
+                         "expected an image on standard input, found it closed")
     files = [sys.stdin.buffer.read() if path == "-" else path for path in options.images]
     if options.detect:
         results = read_photographs(PhotographReader(model), files, options.picture)
@@ -110,6 +116,11 @@ def command(options: Namespace) -> int:
         sys.stdout.writelines(f"{line}\n" for line in lines)
         sys.stdout.flush()
     return 1 if failed else 0
+
+
+def _listed(files: Source | Sequence[Source]) -> list[str | bytes]:
+    files = [files] if isinstance(files, Source) else files
+    return [file if isinstance(file, bytes) else os.fspath(file) for file in files]
 
 
 def _one_line(path: str) -> str:

@@ -20,11 +20,17 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kdltr.apps.timebox_plan import Plan, TimeboxError, read_plan
+from kdltr.apps.timebox_plan import (
+    NEEDED,
+    TO_RENDER,
+    Plan,
+    TimeboxError,
+    check_packages,
+    read_plan,
+)
 from kdltr.files import PACKAGE, write_json, write_text
 from kdltr.locks import only_writer
 from kdltr.workflow.limited import TICK, Limited
@@ -37,9 +43,6 @@ PIECES = 4.0  # seconds before the end that the last pieces have
 TABLES, STATE = (".json", ".csv"), ("state.pt", "best.safetensors")  # of a training, in pieces
 OUTCOME = re.compile(r" (PASSED|FAILED|SKIPPED|ERROR)\b")
 PUBLISHED = {"bench": "bench", "timebox": "summary"}  # names there, and in a time box
-NEEDED = ("accelerate", "jsonschema", "lmdb", "numpy", "pandas", "PIL", "pydantic", "pytest",
-          "rapidfuzz", "safetensors", "torch")
-TO_RENDER = ("better_profanity", "cv2", "ftfy", "langcodes", "msgpack", "regex", "wordfreq")
 
 
 def run(file: Path, minutes: float, out: Path, root: Path) -> int:
@@ -51,10 +54,10 @@ def run(file: Path, minutes: float, out: Path, root: Path) -> int:
         kdltr.workflow.pieces.PiecesError: pieces to go on from that are damaged.
     """
     end = time.monotonic() + 60 * minutes
-    _check_packages(NEEDED)
+    check_packages(NEEDED)
     plan = read_plan(file)
     if any(entry.get("render") or "pretrain" in entry for entry in plan.trainings.values()):
-        _check_packages(TO_RENDER)
+        check_packages(TO_RENDER)
     with only_writer(out / ".lock"):
         end_recorded(_records(out))
         if not (out / "training").is_dir() and (out / "pieces" / LIST).is_file():
@@ -248,13 +251,6 @@ class _Box:
                 break
             time.sleep(TICK)
         return self._is_there(name)
-
-
-def _check_packages(needed: tuple[str, ...]) -> None:
-    if lacking := [name for name in needed if not find_spec(name)]:
-        raise TimeboxError(f"expected the packages {', '.join(needed)}, found no "
-                           f"{', '.join(lacking)}; pip install them, or name them under carry in "
-                           "the plan and make the bundle anew")
 
 
 def _records(out: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from kdltr.machine import cores
 
 DEFAULT = "timebox/plan.yaml"  # of a profile
 KINDS = ("distill", "pretrain")
+NEEDED = ("accelerate", "jsonschema", "lmdb", "numpy", "pandas", "PIL", "pydantic", "pytest",
+          "rapidfuzz", "safetensors", "torch")
+TO_RENDER = ("better_profanity", "cv2", "ftfy", "langcodes", "msgpack", "regex", "wordfreq")
 
 
 class TimeboxError(Exception):
@@ -62,6 +66,14 @@ class Plan:
     def processes(self) -> int:
         """How many render."""
         return self.workers or max(1, cores() - 2)
+
+
+def check_packages(needed: tuple[str, ...]) -> None:
+    """Raise TimeboxError unless all of these are installed."""
+    if lacking := [name for name in needed if not find_spec(name)]:
+        raise TimeboxError(f"expected the packages {', '.join(needed)}, found no "
+                           f"{', '.join(lacking)}; pip install them, or name them under carry in "
+                           "the plan and make the bundle anew")
 
 
 def read_plan(file: Path) -> Plan:

@@ -107,8 +107,10 @@ def load_for(
             32×128.
 
     Raises:
-        ValueError: pairs, and neither `image` nor name and size say which to read.
+        ValueError: another `image`; or pairs, and neither it nor name and size say which to read.
     """
+    if image not in (None, "hr", "lr"):
+        raise ValueError(f"image: expected hr or lr, found {image!r}")
     data, size, lr_size = open_data(path), tuple(model.image_size), (16, 64)
     hr_size = (32, 128)
     if model.lines and len(data) and isinstance(pair := data[0], Pair):
@@ -123,6 +125,8 @@ def load_for(
                          "ones: say image='hr' or 'lr' (--image)")
     if image == "lr" or (image is None and small):
         return load_pairs([data], hr_size, size, lines=model.lines)
+    if size == lr_size:  # of two that fit, LR would be read
+        lr_size = tuple(side // 2 for side in size)
     return load_pairs([data], size, lr_size, lines=model.lines)
 
 

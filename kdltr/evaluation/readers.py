@@ -65,15 +65,12 @@ def load_readers(
                              f"name students and networks otherwise, and not {' or '.join(FIXED)}")
         sizes = entry.get("sizes", {})
         teacher = create_model(name, entry["weights"], **sizes).to(device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # one that is not trained is the same at every load
-            students = {
-                method: create_model(entry["student"], weights or None, **sizes).to(device)
-                for method, weights in entry["students"].items()
-            }
+        students = {}
         for method, weights in entry["students"].items():
-            if not weights:
-                students[method].init_from_teacher(teacher)
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(0)  # untrained it is the same at every load
+                student = create_model(entry["student"], weights or None, **sizes).to(device)
+            students[method] = student if weights else student.init_from_teacher(teacher)
         small = next((student.image_size for student in students.values()), None)
         bicubic = UpsampleBicubic(teacher, small)
         two_stage = {method: load_two_stage(given, teacher).to(device)

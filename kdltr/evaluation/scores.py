@@ -168,8 +168,11 @@ def mcnemar(a: Scores, b: Scores) -> McNemar:
     """McNemar's exact test between two methods on the same images.
 
     Raises:
-        ValueError: the images, their labels or their order differ.
+        ValueError: the images, their labels, their order, or what is compared of words, differ.
     """
+    if a.charset != b.charset:
+        raise ValueError(f"McNemar's test needs readings that are compared alike, found charsets "
+                         f"{a.charset.name} and {b.charset.name}")
     keys = ["index", "label", "image"]
     keys += ["subset"] if "subset" in a.predictions or "subset" in b.predictions else []
     first, second = (s.predictions.reindex(columns=keys).reset_index(drop=True) for s in (a, b))

@@ -145,7 +145,9 @@ def _differing(made: Any, usual: Any) -> dict[str, Any]:
 
 def _written(charset: Charset) -> str | dict[str, Any]:
     """The name of one of `CHARSETS`, or all of another."""
-    return charset.name if CHARSETS.get(charset.name) == charset else asdict(charset)
+    if CHARSETS.get(charset.name) == charset:
+        return charset.name
+    return {key: value for key, value in asdict(charset).items() if value}
 
 
 def check_model(name: str) -> str:

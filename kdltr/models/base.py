@@ -128,15 +128,15 @@ class Recogniser(nn.Module):
         floating-point type of its weights.
         """
         expected = (3, *self.image_size)
+        own = next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.float32)
         what = type(images).__name__
         if isinstance(images, Tensor):
             what = f"{images.dtype} {tuple(images.shape)}"
-            own = next((p.dtype for p in self.parameters() if p.is_floating_point()), torch.float32)
             if images.ndim == 4 and tuple(images.shape[1:]) == expected and images.dtype == own:
                 return
         raise ValueError(
-            f"{self.name} reads float images (N, {', '.join(map(str, expected))}) in [0, 1], found "
-            f"{what}; resize with kdltr.data.images.resize, and divide by 255"
+            f"{self.name} reads images (N, {', '.join(map(str, expected))}) of {own} in [0, 1], "
+            f"found {what}; resize with kdltr.data.images.resize, and divide by 255"
         )
 
     def traceable_logits(self, images: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from kdltr.extras import optional, require
 from kdltr.files import atomic_path
@@ -114,7 +116,7 @@ def _write(model: Recogniser, path: Path) -> None:
                 _Logits(model), (example,), dynamic_shapes={"images": {0: torch.export.Dim("N")}},
                 strict=False,
             )
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except (TorchDynamoException, GuardOnDataDependentSymNode) as error:
             raise ExportError(
                 f"{model.name}: expected the same operations whatever the images hold, and for any "
                 "number of them, found others; in forward write images.shape[0], not len(images), "

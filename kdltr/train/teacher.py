@@ -138,7 +138,8 @@ def start_teaching(
         return lambda chosen, extra: teacher(pairs.sharp(sent(chosen, device)), **extra)
     budget = 1e9 * config.teacher_budget
     if (device := pairs.hr.device).type == "cuda":
-        budget = min(budget, FREE * torch.cuda.mem_get_info(device)[0])
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        budget = min(budget, FREE * (torch.cuda.mem_get_info(device)[0] + unused))
     return TeacherOutputs(
         teacher, pairs, lengths, dtype, budget, folder, autocast, rank, world, whole_attention
     )

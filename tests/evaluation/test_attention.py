@@ -109,7 +109,7 @@ def test_a_recogniser_without_attention_is_refused():
 
     with pytest.raises(ValueError, match="blind gives no attention"):
         attend(Blind(), images(1))
-    with pytest.raises(ValueError, match="reads float images"):
+    with pytest.raises(ValueError, match="reads images"):
         attend(Blind(), images(1, (32, 128)))
 
 

@@ -125,13 +125,17 @@ def test_image_size_decides_between_lr_and_hr():
 def test_a_student_of_another_size_reads_lr_images(tmp_path):
     hr, lr = np.full((32, 128, 3), 255, np.uint8), np.zeros((16, 64, 3), np.uint8)
     write_pairs(tmp_path / "pairs", [(hr, lr, "a")])
-    for name, image, pixel in (("parrot_ltr", None, 0), ("parrot", "lr", 0), ("parrot", "hr", 255),
-                               ("parseq", None, 255)):
-        model = Parrot(["a"], (16, 96))
+    for name, width, image, pixel in (
+        ("parrot_ltr", 96, None, 0), ("parrot", 96, "lr", 0), ("parrot", 96, "hr", 255),
+        ("parseq", 96, None, 255), ("parrot", 64, None, 0), ("parrot", 64, "hr", 255),
+    ):
+        model = Parrot(["a"], (16, width))
         model.name = name
         images = images_for(model, load_for(model, tmp_path / "pairs", image))
-        assert images.shape[2:] == (16, 96) and (images == pixel).all()
-    model.name = "parrot"
+        assert images.shape[2:] == (16, width) and (images == pixel).all()
+    with pytest.raises(ValueError, match="expected hr or lr, found 'sharp'"):
+        load_for(model, tmp_path / "pairs", "sharp")
+    model.name, model.image_size = "parrot", (16, 96)
     with pytest.raises(ValueError, match="which reads 16×96 pixels, may be a teacher"):
         load_for(model, tmp_path / "pairs")
 
@@ -227,7 +231,7 @@ def test_bicubic_baseline_is_the_teacher_on_upsampled_images():
     assert bicubic.read(images) == teacher.read(upsample_bicubic(images))
     found = evaluate(bicubic, words_as_pairs(["a", "b", "c"]), batch_size=2)
     assert found.n == 3
-    with pytest.raises(ValueError, match="parseq_nano_bicubic reads float images"):
+    with pytest.raises(ValueError, match="parseq_nano_bicubic reads images"):
         bicubic.read(torch.rand(1, 3, 32, 128))
 
 

@@ -141,10 +141,19 @@ def test_without_the_extra_its_name_is_said_before_anything_is_done(tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_of_one_batch_size_only_says_what_to_write(tmp_path):
+def by_number(images):
+    return images.flatten(1).view(len(images), -1)
+
+
+def by_values(images):
+    return images if images.sum() > 0 else -images
+
+
+@pytest.mark.parametrize("way", [by_number, by_values])
+def test_what_is_not_the_same_for_all_images_says_what_to_write(way, tmp_path):
     class Fixed(Tiny):
         def forward(self, images):
-            return ModelOutput(super().forward(images).logits.view(len(images), 4, -1))
+            return super().forward(way(images).view(-1, 3, 8, 16))
 
     with pytest.raises(export.ExportError, match=r"write images\.shape\[0\], not len\(images\)"):
         export.export(Fixed(), tmp_path / "fixed.onnx")

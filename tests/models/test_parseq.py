@@ -208,7 +208,7 @@ def test_dropout_differs_between_orders():
 def test_images_of_another_size_or_type_are_refused():
     model = create_model("parseq_nano_ltr", **TOY)
     for images in (torch.rand(1, 3, 32, 128), torch.zeros(1, 3, 16, 64, dtype=torch.uint8)):
-        with pytest.raises(ValueError, match=r"reads float images \(N, 3, 16, 64\)"):
+        with pytest.raises(ValueError, match=r"reads images \(N, 3, 16, 64\)"):
             model.read(images)
     model.train()
     assert len(model.read(torch.rand(2, 3, 16, 64))) == 2

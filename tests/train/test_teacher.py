@@ -131,7 +131,9 @@ def test_of_a_gpu_at_most_half_of_the_free_memory_is_taken(
 ):
     module = sys.modules[start_teaching.__module__]
     monkeypatch.setattr(module, "TeacherOutputs", lambda *given: given[4])
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80e9))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - 3e9, 80e9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 5e9)  # 3 GB of it unused
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2e9)
     on_gpu = SimpleNamespace(hr=SimpleNamespace(device=torch.device("cuda")))
     config = DistillConfig(str(tmp_path), teacher_budget=asked)
     assert start_teaching(Recogniser(), on_gpu, None, config, tmp_path, None) == budget
