@@ -1,7 +1,6 @@
 """Recognisers as parameters name them, loaded side by side."""
 
 import pytest
-import torch
 
 from kdltr.checkpoint import save_weights
 from kdltr.evaluation.readers import load_readers
