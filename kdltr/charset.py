@@ -69,10 +69,10 @@ class Charset:
     def _ids(self) -> dict[str, int]:
         return {character: i for i, character in enumerate(self.characters, start=1)}
 
-    @property
+    @cached_property
     def alphanumeric(self) -> bool:
-        """Whether its letters and digits are of [0-9a-zA-Z]."""
-        return self.characters.replace(OTHER, "").isascii()
+        """Whether its letters, digits and marks are of [0-9a-zA-Z]."""
+        return _compared(self.characters).isascii()
 
     def folded(self, word: str) -> str:
         """``word`` with each character that this set lacks in its compatibility form.
@@ -117,8 +117,7 @@ class Charset:
         """
         if self.alphanumeric:
             return alphanumeric_lower(word)
-        folded = self._small.folded(word)
-        return "".join(c for c in folded if unicodedata.category(c)[0] in "LMN")
+        return _compared(self._small.folded(word))
 
     def encode(
         self, words: Sequence[str], steps: int | None = None, unknown: str = "error"
@@ -226,6 +225,11 @@ def fold(word: str) -> str:
     if word.isascii():
         return word
     return "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
+
+
+def _compared(word: str) -> str:
+    """The letters, digits and marks of ``word``."""
+    return "".join(c for c in word if unicodedata.category(c)[0] in "LMN")
 
 
 def alphanumeric_lower(word: str) -> str:

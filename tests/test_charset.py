@@ -134,6 +134,7 @@ def test_what_a_set_has_is_not_folded(charset, word, label):
     (ASCII94, "It's café", "itscafe"), (FRENCH, "É-é Ê!", "éée"),
     (Charset("capitals", "AÉ"), "É-é à!", "ééa"), (KANA, "か、が", "かが"),
     (RUSSIAN, "Щи 5", "щи5"), (THAI, "กิ!", "กิ"),
+    (Charset("prices", "abc€"), "É 5€", "e5"),
 ])
 def test_what_is_compared(charset, word, compared):
     assert charset.comparable(word) == compared

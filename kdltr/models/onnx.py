@@ -21,8 +21,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import TorchDynamoException
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from kdltr.extras import optional, require
 from kdltr.files import atomic_path
@@ -107,6 +105,10 @@ def session(path: str | os.PathLike, threads: int = 0) -> onnxruntime.InferenceS
 
 
 def _write(model: Recogniser, path: Path) -> None:
+    # Here and not above: they take seconds, which who reads a word need not wait.
+    from torch._dynamo.exc import TorchDynamoException
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
     example = torch.zeros(2, 3, *model.image_size, device=model.device)
     with _quiet():
         # Captured here, because the exporter would make a loop of every LSTM and GRU, each of which

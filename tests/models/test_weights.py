@@ -1,5 +1,7 @@
 """Recognisers with shipped weights, by name, and with those of a file."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,10 @@ def test_a_charset_from_yaml_is_checked():
                         ({**given, "characters": "aba"}, "'a' twice")):
         with pytest.raises(ValueError, match=said):
             create_model("crnn_nano", charset=wrong, **CRNN)
+
+
+def test_what_reads_loads_no_compiler():
+    """It takes longer than all else that `kdltr read` does."""
+    check = "import sys, kdltr.models.weights; print('torch._dynamo' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "False"

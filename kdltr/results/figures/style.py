@@ -51,7 +51,7 @@ def wrapped(
         where axes are shared.
     """
     rows = -(-number // most)
-    columns = -(-number // max(rows, 1))
+    columns = -(-number // rows)
     figure, places = panels(left + width * columns, height * rows, len(of) * rows, columns,
                             height_ratios=of * rows, **options)  # fmt: skip
     figure.get_layout_engine().set(w_pad=0.08)
