@@ -1,4 +1,4 @@
-"""Image files to (H, W, 3) uint8 RGB arrays, and the one way images are resized here.
+"""Image files to (H, W, 3) uint8 RGB arrays, and the one way images of words are resized.
 
 Resizing is Pillow's bicubic on uint8 RGB, never a tensor interpolation: the published
 recipe does it before dividing by 255, and antialiasing differs between the two.

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from kdltr.data.corruptions import degrade, gaussian_blur, gaussian_noise
 from kdltr.data.images import resize
@@ -23,16 +24,24 @@ def separated(label: str) -> str:
 def placed(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """An image (h, w, 3) uint8 in the middle of a white canvas (H, W, 3), as DAN places lines.
 
-    It keeps its own size; only if it is too high or too wide is it shrunk until it fits, bicubic as
-    all images here, where DAN's code is bilinear.
+    It keeps its own size; only if it is too high or too wide is it shrunk until it fits, bilinear
+    and without a filter against aliasing, as DAN's code does it.
     """
-    fit = min(1.0, *(whole / own for whole, own in zip(size, image.shape[:2], strict=True)))
-    if fit < 1:
-        image = resize(image, tuple(max(1, int(fit * side)) for side in image.shape[:2]))
+    (high, wide), (height, width) = size, image.shape[:2]
+    if height > high or width > wide:
+        tall = height * wide > width * high
+        fit = (high, width * high // height) if tall else (height * wide // width, wide)
+        image = _bilinear(image, tuple(max(1, side) for side in fit))
     canvas = np.full((*size, 3), 255, np.uint8)
     top, left = ((whole - own) // 2 for whole, own in zip(size, image.shape[:2], strict=True))
     canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
     return canvas
+
+
+def _bilinear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float()
+    resized = F.interpolate(pixels, size, mode="bilinear", align_corners=False)[0]
+    return resized.round().byte().permute(1, 2, 0).numpy()
 
 
 def small(image: np.ndarray, scale: int, level: float, seed: int, index: int) -> np.ndarray:

@@ -31,7 +31,7 @@ from kdltr.messages import nearest
 
 cv2 = optional("cv2", "generate")
 
-LINES_VERSION = 2  # raise it whenever the bytes of any line change
+LINES_VERSION = 3  # raise it whenever the bytes of any line, or of its canvas, change
 LONGEST = 39  # characters of a label
 SIZE = 64  # pixels of the face, before it is placed on a canvas
 _STREAM = 200  # keeps the lines apart from what other modules make with the same seed

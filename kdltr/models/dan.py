@@ -5,8 +5,9 @@ follows the rule of the paper's others: a smaller image, smaller first strides, 
 
 Symbols: N images, T steps, C classes, E width of a character's vector, (H, W) the last map.
 Parameter names are those of the released checkpoints, here after ``fe.``, ``cam.`` and ``dtd.``,
-which are files of their own. Words are resized to 32×128, as for all recognisers of words here;
-where they are narrower than 4:1, DAN's code keeps their aspect ratio, on black.
+which are files of their own. Words are resized to 32×128, bicubic, as for all recognisers of words
+here; DAN's code does it bilinearly, and keeps the shape of words that are higher than wide, on
+black.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Generated lines of handwriting: a function of (seed, index), hands apart, and stored as asked."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -82,6 +83,20 @@ def test_a_line_is_placed_as_it_is_or_shrunk_to_fit():
     for height, width in ((96, 100), (20, 1024)):
         dark = (placed(np.zeros((height, width, 3), np.uint8), SIZE) == 0).all(2)
         assert dark.any(1).sum() == height // 2 and dark.any(0).sum() == width // 2
+
+
+@pytest.mark.parametrize(("shape", "fit"), [
+    ((61, 300), (48, 236)), ((50, 700), (36, 512)), ((48, 513), (47, 512)), ((49, 512), (48, 501)),
+    ((97, 1031), (48, 510)), ((3, 2000), (1, 512)), ((30, 512), (30, 512)),
+])
+def test_a_line_that_is_too_large_is_shrunk_as_in_dan_s_code(shape, fit):
+    line = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
+    expected = np.full((*SIZE, 3), 255, np.uint8)
+    top, left = (SIZE[0] - fit[0]) // 2, (SIZE[1] - fit[1]) // 2
+    shrunk = cv2.resize(line, fit[::-1])  # its default, INTER_LINEAR
+    expected[top : top + fit[0], left : left + fit[1]] = shrunk
+    difference = placed(line, SIZE).astype(int) - expected
+    assert abs(difference).max() <= 1  # OpenCV rounds its weights
 
 
 def test_degradation_is_by_level_seed_and_index():
