@@ -107,6 +107,8 @@ def test_loss_curves_leave_out_terms_that_are_zero():
     assert [line.get_label() for line in figure.axes[0].lines] == ["visual", "soft logits", "total"]
     assert len(figure.axes) == 2
     assert len(plots.loss_curves(metrics).axes) == 1
+    for axes in figure.axes:  # there is no step 1.25
+        assert all(tick == int(tick) for tick in axes.get_xticks())
 
 
 def test_curves_of_a_run_are_read_with_and_without_validation(tmp_path):

@@ -11,7 +11,7 @@ import PIL.Image
 from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from PIL.PngImagePlugin import PngInfo
 
 from kdltr.evaluation.confusion import marked
@@ -130,6 +130,8 @@ def loss_curves(metrics: pd.DataFrame, validation: pd.DataFrame | None = None) -
     style.tidy(left, xlabel="step", ylabel="weighted loss")
     if shown:
         _accuracies(axes[0, 1], validation, "step", "step")
+    for panel in axes.flat:
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 
