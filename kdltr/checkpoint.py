@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from kdltr.files import atomic_path, place
+from kdltr.files import atomic_path, place, weights_file
 from kdltr.messages import kind_of
 
 # Where the released files keep the model, and what data-parallel wrappers put before each name.
@@ -54,13 +54,14 @@ def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Ten
     ``_orig_mod.`` anywhere.
 
     Args:
+        path: of the file, or the name of shipped weights.
         names: of the model that it is for, whose own prefixes stay.
 
     Raises:
         CheckpointError: no such file, one that is no weights, a damaged one, one with code in it,
             no tensors, sparse, quantised or complex ones, or numbers that are none.
     """
-    path = place(path)
+    path = weights_file(path)
     if not path.is_file():
         raise CheckpointError(
             f"no checkpoint at {path}; data/README.md says where released weights are to be had"
@@ -220,7 +221,7 @@ def _sorted(content: bytes) -> bytes:
 
 def read_metadata(path: str | Path) -> dict[str, str]:
     """The header of a safetensors file; empty for other layouts and for damaged files."""
-    path = place(path)
+    path = weights_file(path)
     if not path.is_file() or not is_safetensors(path):
         return {}
     try:

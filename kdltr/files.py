@@ -218,6 +218,12 @@ def shipped(name: str) -> Path:
     return (copy if copy.is_dir() else PACKAGE.parent / "data") / name
 
 
+def weights_file(weights: str | os.PathLike) -> Path:
+    """Where weights lie: at a path, or, if no file is there, those shipped by this name."""
+    path, own = place(weights), shipped("weights") / f"{weights}.safetensors"
+    return own if own.is_file() and not path.is_file() else path
+
+
 def repository_root() -> Path:
     """The directory that holds `notebooks/`, `params/` and `results/`.
 

@@ -115,8 +115,9 @@ def create_model(name: str, checkpoint: str | Path | None = None, **config: Any)
 
     Args:
         name: one of `list_models`.
-        checkpoint: a file of weights in any layout `kdltr.checkpoint.load_weights` reads. For
-            "ppocr" also "rapidocr": those in the wheel of that name, which must be installed.
+        checkpoint: a file of weights in any layout `kdltr.checkpoint.load_weights` reads, or the
+            name of shipped ones. For "ppocr" also "rapidocr": those in the wheel of that name,
+            which must be installed.
         **config: sizes that differ from the name's, for instance ``dropout=0.0``.
 
     Raises:

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 
 from kdltr.checkpoint import CheckpointError, read_metadata, read_weights
-from kdltr.files import place, shipped
+from kdltr.files import shipped, weights_file
 from kdltr.models import Recogniser, check_model, create_model, list_models
 from kdltr.models.onnx_reader import OnnxReader, is_onnx
 
-WEIGHTS = shipped("weights")
 DEFAULT = "ppocr_ltr"  # what reads photographs best of what is shipped (README)
 
 
@@ -39,9 +38,7 @@ def load_recogniser(
         check_model(model)
     if weights is None:  # "" is a mistake
         weights = model if model in list_weights() else DEFAULT
-    file = place(weights)
-    if not file.is_file() and str(weights) in list_weights():
-        file = WEIGHTS / f"{weights}.safetensors"
+    file = weights_file(weights)
     if file.is_file() and is_onnx(file) and model != "ppocr":  # whose own weights are one
         if torch.device(device).type != "cpu":
             raise ValueError(f"expected cpu for an ONNX file, which is read there, found {device}; "
@@ -67,7 +64,7 @@ def load_recogniser(
 
 def list_weights() -> list[str]:
     """Names of the weights that kdltr ships."""
-    return sorted(file.stem for file in WEIGHTS.glob("*.safetensors"))
+    return sorted(file.stem for file in shipped("weights").glob("*.safetensors"))
 
 
 def _config(metadata: dict[str, str]) -> dict[str, Any]:

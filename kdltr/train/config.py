@@ -98,7 +98,8 @@ class DistillConfig(Settings):
     # fitted to TextZoom (kdltr.generator.fitted_camera). The others of words are shrunk: sharp.
     camera: dict[str, float] = field(default_factory=lambda: {"words": 0.8})
     teacher: str = "parseq"
-    teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"  # or "random"
+    # A file of weights, the name of shipped ones, or "random".
+    teacher_weights: str | None = "data/checkpoints/parseq-bb5792a6.pt"
     student: str = "parseq_ltr"
     student_weights: str | None = None  # what it starts from; None: from the teacher, see start
     model: dict[str, Any] = field(default_factory=dict)  # sizes that differ, for both models

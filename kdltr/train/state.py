@@ -13,7 +13,7 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from kdltr.checkpoint import read_state, save_state
-from kdltr.files import place, write_json
+from kdltr.files import weights_file, write_json
 from kdltr.models.devices import cpu_model
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def _plain(value: Any, name: str) -> Any:
 
 def _content(file: str) -> str | None:
     """The hash of a file; None where there is none, as of weights that have a name alone."""
-    path = place(file)
+    path = weights_file(file)
     if not path.is_file():
         return None
     with path.open("rb") as content:

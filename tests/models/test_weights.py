@@ -52,6 +52,8 @@ def test_shipped_weights_are_found_from_anywhere_and_a_file_comes_before_them(
     assert weights.DEFAULT in list_weights()
     monkeypatch.chdir(tmp_path)
     assert load_recogniser("parseq_nano_ltr").semantic_width == 160
+    assert torch.equal(create_model("matrn_nano", "matrn_nano").language.cls.weight,
+                       load_recogniser("matrn_nano").language.cls.weight)
     Path("parseq_nano_ltr").write_bytes(checkpoint.read_bytes())
     assert load_recogniser("parseq_nano_ltr").semantic_width == 16
 
