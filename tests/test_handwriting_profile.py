@@ -1,11 +1,15 @@
 """Profiles `handwriting` and `iam`: their runs fit each other, and the second wants IAM."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from kdltr.models import create_model
+from kdltr.models.weights import load_recogniser
+from kdltr.results import read_result
 from kdltr.train import DistillConfig
+from kdltr.workflow.notebook import run_notebook
 from kdltr.workflow.parameters import read_parameters
 from kdltr.workflow.plan import load_plan
 from kdltr.workflow.processes import WorkflowError
@@ -55,3 +59,16 @@ def test_the_plan_of_iam_names_what_is_missing(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     with pytest.raises(WorkflowError, match=r"missing: data/iam/lines.txt, .*data/iam/train.txt"):
         load_plan("iam", tmp_path)
+
+
+def test_the_notebook_trains_a_teacher_and_ships_it(tmp_path):
+    shipped = tmp_path / "mine.safetensors"
+    run_notebook(ROOT / "notebooks/13_handwriting.ipynb", tmp_path / "done.ipynb", {
+        "output_dir": str(tmp_path), "data_root": str(tmp_path / "lines"), "levels": [0.0],
+        "lines": {"train": 8, "validation": 2, "test": 2}, "teacher_weights": "", "students": {},
+        "training": {"steps": 2, "batch_size": 4, "threads": 1}, "ship_to": str(shipped)})
+    assert load_recogniser(shipped).name == "dan_nano"
+    card = json.loads(shipped.with_suffix(".card.json").read_text())
+    assert (card["steps"], card["lines"]) == (2, 8) and "WER" in card["errors on sharp test lines"]
+    rows = read_result(tmp_path / "13_handwriting.json").rows
+    assert {row.method for row in rows} == {"teacher on HR", "bicubic"}
