@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from kdltr.files import atomic_path, place, weights_file
+from kdltr.files import atomic_path, list_weights, place, weights_file
 from kdltr.messages import kind_of
 
 # Where the released files keep the model, and what data-parallel wrappers put before each name.
@@ -64,7 +64,8 @@ def read_weights(path: str | Path, names: Collection[str] = ()) -> dict[str, Ten
     path = weights_file(path)
     if not path.is_file():
         raise CheckpointError(
-            f"no checkpoint at {path}; data/README.md says where released weights are to be had"
+            f"no checkpoint at {path}, nor shipped weights of this name (these are "
+            f"{', '.join(list_weights())}); data/README.md says where released ones are to be had"
         )
     content = _read_safetensors(path) if is_safetensors(path) else read_state(path)
     while inner := [content[name] for name in _CONTAINERS

@@ -218,6 +218,11 @@ def shipped(name: str) -> Path:
     return (copy if copy.is_dir() else PACKAGE.parent / "data") / name
 
 
+def list_weights() -> list[str]:
+    """Names of the weights that kdltr ships."""
+    return sorted(file.stem for file in shipped("weights").glob("*.safetensors"))
+
+
 def weights_file(weights: str | os.PathLike) -> Path:
     """Where weights lie: at a path, or, if no file is there, those shipped by this name."""
     path, own = place(weights), shipped("weights") / f"{weights}.safetensors"

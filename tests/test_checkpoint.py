@@ -90,7 +90,7 @@ def test_another_model(tmp_path):
 
 
 def test_missing(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no checkpoint at .*data/README\.md"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*abinet_nano, .*data/README\.md"):
         read_weights(tmp_path / "none.pt")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from kdltr.checkpoint import CheckpointError, read_metadata, read_weights
-from kdltr.files import shipped, weights_file
+from kdltr.files import list_weights, weights_file
 from kdltr.models import Recogniser, check_model, create_model, list_models
 from kdltr.models.onnx_reader import OnnxReader, is_onnx
 
@@ -60,11 +60,6 @@ def load_recogniser(
     # Sizes that the file records are those of its own model, not of another that was asked for.
     config = _config(metadata) if metadata.get("model", name) == name else {}
     return create_model(name, checkpoint=file, **config).to(device).eval()
-
-
-def list_weights() -> list[str]:
-    """Names of the weights that kdltr ships."""
-    return sorted(file.stem for file in shipped("weights").glob("*.safetensors"))
 
 
 def _config(metadata: dict[str, str]) -> dict[str, Any]:

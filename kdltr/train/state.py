@@ -168,7 +168,7 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _content(file: str) -> str | None:
-    """The hash of a file; None where there is none, as of weights that have a name alone."""
+    """The hash of a file; None where there is none, as of a wheel's, or random ones."""
     path = weights_file(file)
     if not path.is_file():
         return None
